@@ -1,9 +1,12 @@
 /* Records what a process writes below a folder, in order, with every sync that succeeded and all that it prints:
  * LD_PRELOAD=recorder.so RECORD_UNDER=/folder RECORD_TO=/log. A record is a line "KIND OFFSET LENGTH PATH\n" and
  * LENGTH bytes: o opened to write, w written, t truncated to OFFSET, s synced, u unlinked, a printed to fd 1.
+ * recorder_fail(after, count, error) makes some of the writes and syncs to come fail. Without RECORD_TO nothing is
+ * recorded.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -17,6 +20,26 @@
 static char *names[MOST];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int to = -1;
+
+static int failing_after, failing, failing_with;
+
+void recorder_fail(int after, int count, int error) {
+    pthread_mutex_lock(&lock);
+    failing_after = after, failing = count, failing_with = error;
+    pthread_mutex_unlock(&lock);
+}
+
+static int fails(void) {
+    int now = 0;
+    pthread_mutex_lock(&lock);
+    if (failing_after > 0)
+        failing_after--;
+    else if (failing > 0)
+        failing--, now = 1;
+    pthread_mutex_unlock(&lock);
+    if (now) errno = failing_with;
+    return now;
+}
 
 static int under(const char *path) {
     const char *folder = getenv("RECORD_UNDER");
@@ -35,6 +58,7 @@ static void put(const void *bytes, size_t count) {
 
 static void record(char kind, const char *path, long offset, const void *bytes, size_t count) {
     char head[4096 + 64];
+    if (!getenv("RECORD_TO")) return;
     pthread_mutex_lock(&lock);
     if (to < 0)
         to = syscall(SYS_openat, AT_FDCWD, getenv("RECORD_TO"), O_WRONLY | O_CREAT | O_APPEND, 0600);
@@ -73,6 +97,7 @@ int close(int fd) {
 
 #define PWRITE(name)                                                                  \
     ssize_t name(int fd, const void *bytes, size_t count, off_t offset) {             \
+        if (name_of(fd) && fails()) return -1;                                        \
         ssize_t done = syscall(SYS_pwrite64, fd, bytes, count, offset);               \
         if (done > 0 && name_of(fd)) record('w', name_of(fd), offset, bytes, done);   \
         return done;                                                                  \
@@ -99,6 +124,7 @@ TRUNCATE(ftruncate64)
 
 #define SYNC(name, number)                                                            \
     int name(int fd) {                                                                \
+        if (name_of(fd) && fails()) return -1;                                        \
         int failed = syscall(number, fd);                                             \
         if (!failed && name_of(fd)) record('s', name_of(fd), 0, "", 0);               \
         return failed;                                                                \

@@ -299,6 +299,7 @@ def test_the_commands(pairs: Room, tmp_path: Path, capsys: pytest.CaptureFixture
     assert run("studio", "audit", "--folder", new, "--rebuild") == 0
     assert run("studio", "audit", "--folder", str(tmp_path / "nowhere")) == 4
     assert run("studio", "import", out, "--folder", new) == 2
+    assert run("studio", "import", "nothing.jsonl", "--folder", new, "--task", "second") == 4
     assert run("studio", "backup", "--folder", new) == 2
 
 
@@ -358,7 +359,9 @@ def test_the_simulated_pool_through_the_store(tmp_path: Path) -> None:
     sides = {side: read_jsonl(out / "data" / f"rankings{side}.jsonl", Ranking) for side in ("", "_test")}
     written = [*sides[""], *sides["_test"]]
     room = Room(tmp_path, answers=3, mode="ranking", count=0, overlap=1, held_out=0.3, seed=7)
-    room.store.do(items.add_items, room.task, written)
+    rankings, _ = exchange.read_rankings(out)
+    assert [(r.prompt, r.ranks) for r in rankings] == [(r.prompt, r.ranks) for r in written]
+    room.store.do(items.add_items, room.task, rankings)
     person = {name: room.person(name) for name in sorted({r.annotator for r in written})}
     assert len(person) == 4
     by_texts = {tuple(sorted(c.text for c in r.completions)): r for r in written}

@@ -1,4 +1,4 @@
-"""The power goes while people vote: what was acknowledged is on the disk.
+"""The power goes, or the disk fails, while people vote: what was acknowledged is on the disk, once.
 
 A recorder in C stands between SQLite and the system. The disk is then made again as it may be after a cut
 before any of its syncs, and behind any vote that was acknowledged: a file holds what it held at its last
@@ -166,3 +166,28 @@ def test_with_less_syncing_votes_are_lost(library: Path) -> None:
     """Or the test above has no teeth."""
     _, lost, _ = tried(library, 100, synchronous=1)
     assert lost > 0
+
+
+def failed(library: Path, points: int) -> int:
+    """How often a ballot was not saved by a disk that failed so many times."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        room = Class(Path(folder), count=points)
+        ada = room.join("Ada")
+        room.store.close()
+        environment = os.environ | {"LD_PRELOAD": str(library), "RECORD_UNDER": str(room.folder)}
+        command = [sys.executable, str(HERE / "failing.py"), str(room.folder), room.task, ada, str(points)]
+        voted = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert voted.returncode == 0, voted.stderr
+        said = dict(line.split() for line in voted.stdout.splitlines())
+        room.store = Store.open(room.folder, clock=room.clock)
+        with room.store.reading() as connection:
+            assert audit(connection).whole
+            there = connection.execute(text("SELECT id FROM vote")).scalars().all()
+        room.store.close()
+        assert sorted(there) == sorted(said) and len(there) == points
+        return int(list(said.values())[-1])
+
+
+@pytest.mark.campaign
+def test_a_disk_that_fails_now_and_then_loses_nothing_and_doubles_nothing(library: Path) -> None:
+    assert failed(library, 300) > 100

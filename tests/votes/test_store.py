@@ -121,6 +121,7 @@ def test_a_session_is_somebodys_until_it_is_over(room: Class) -> None:
 def test_a_change_of_anything_is_seen(room: Class) -> None:
     ada = room.join("Ada")
     room.vote(ada, room.ask(ada).items[0].lease)
+    room.store.do(tasks.set_guideline, room.task, "Be kind.")
     with room.store.reading() as connection:
         head = audit(connection).head
     room.store.close()
@@ -135,6 +136,9 @@ def test_a_change_of_anything_is_seen(room: Class) -> None:
         "UPDATE vote SET late = 1",
         "DELETE FROM vote",
         "UPDATE item SET got = 7 WHERE place = 0",
+        "UPDATE item SET content = replace(content, 'answer a', 'answer z') WHERE place = 1",
+        "UPDATE guideline SET text = replace(text, 'kind', 'cruel')",
+        "DELETE FROM guideline",
         f"DELETE FROM event WHERE seq = {head.seq}",
     )
     for change in changes:
@@ -258,7 +262,10 @@ def test_nothing_is_submitted_to_a_store_that_is_closed(room: Class) -> None:
     room.store.close()
     with pytest.raises(NotSaved, match="closed"):
         room.store.submit(people.join, "Ada")
-    room.store.close()
+    with Store.open(room.folder):
+        room.store.close()  # twice: it is the other's now
+        with pytest.raises(ResourceError, match="open"):
+            Store.open(room.folder)
 
 
 @pytest.mark.parametrize("content", [b"", b"no database at all" * 100])

@@ -103,9 +103,8 @@ def ask(
 
 
 def renew(transaction: Transaction, person: str, leases: Sequence[str]) -> dict[str, int]:
-    """Leases of somebody hold on from now; when each expires. One whose item somebody else has needed since
-    is
-    theirs no more, and not among the answers: a vote would still be taken.
+    """Leases of somebody hold on from now; when each expires. One that was over, and whose item others have
+    taken since, is not among the answers: a vote would still be taken.
     """
     renewed = {}
     for id in leases:

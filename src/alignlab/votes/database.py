@@ -70,8 +70,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection that cannot write, in one transaction. Raises DataError for what is no store."""
-        if self.is_sqlite and not self.file.exists():
-            raise DataError("there are no votes yet", where=self.name, remedy="alignlab studio makes a store")
+        self._must_be_there()
         try:
             with self._engines[1].connect() as connection:
                 yield connection
@@ -79,6 +78,12 @@ class Database:
             raise DataError(
                 f"the store cannot be read: {_said(error)}", where=self.name, remedy="take it from a backup"
             ) from error
+
+    def _must_be_there(self) -> None:
+        if self.is_sqlite and not self.file.exists():
+            raise DataError(
+                "there are no votes yet", where=self.name, remedy="alignlab studio import makes a store"
+            )
 
     def writing(self) -> Connection:
         """The connection that writes, as it must be. Raises ResourceError where it cannot be had."""
@@ -125,6 +130,7 @@ class Database:
             raise UserError(
                 "a store on PostgreSQL is copied by PostgreSQL's own tools", where=self.name, remedy="pg_dump"
             )
+        self._must_be_there()
         file.touch(mode=0o600)
         try:
             source = sqlite3.connect(_uri(self.file, "mode=ro"), uri=True)

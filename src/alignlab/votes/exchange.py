@@ -133,7 +133,8 @@ def _listed(values: Sequence[int | None]) -> str:
 
 
 def read_rankings(file: Path) -> tuple[list[Ranking], str]:
-    """The rankings of a file in any format that `data` reads, and what became of its rows.
+    """The rankings of a file in any format that `data` reads, or of a run, held-out ones included; and what
+    became of the rows.
 
     Raises:
         DataError: the file is larger than 64 MB, broken, or holds none.
@@ -144,8 +145,13 @@ def read_rankings(file: Path) -> tuple[list[Ranking], str]:
             where=str(file),
             remedy="split it: an item that a task has already is passed over",
         )
-    loaded = load_records(file, "ranking")
-    return loaded.records, str(loaded.report)
+    held_out = file / "data" / "rankings_test.jsonl"
+    splits = ["train"]
+    if held_out.is_file() and held_out.stat().st_size:
+        splits.append("test")
+    loaded = [load_records(file, "ranking", split=split) for split in splits]
+    reports = "\n".join(str(part.report) for part in loaded)
+    return [ranking for part in loaded for ranking in part.records], reports
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, func, select
 
 from . import schema
-from .chain import canonical
+from .chain import canonical, sha256
 from .schema import item, lease, vote
 
 if TYPE_CHECKING:
@@ -89,11 +89,15 @@ def rebuild(transaction: Transaction) -> None:
 
 
 def differs(connection: Connection) -> tuple[int, str] | None:
-    """The first vote that is not what its event says, or whose count is wrong, with the event's number; None
+    """What is not as its event says, with the event's number: a vote, a count, an item, a guideline. None
     where all agree.
 
     Read in Python, so that a store that is open elsewhere can be looked at.
     """
+    return _votes(connection) or _miscounted(connection) or _rewritten(connection)
+
+
+def _votes(connection: Connection) -> tuple[int, str] | None:
     expected: dict[str, dict[str, Any]] = {}
     counted: dict[tuple[str, str], str] = {}
     events = connection.execute(select(schema.event).order_by(schema.event.c.seq)).mappings()
@@ -113,7 +117,7 @@ def differs(connection: Connection) -> tuple[int, str] | None:
             return row["seq"], "the vote is not what its event says"
     if more := there.keys() - expected.keys():
         return there[min(more)]["seq"], "a vote without its event"
-    return _miscounted(connection)
+    return None
 
 
 def _replaced(
@@ -131,3 +135,20 @@ def _miscounted(connection: Connection) -> tuple[int, str] | None:
             made = select(schema.event.c.seq).where(schema.event.c.item == row.id).limit(1)
             return connection.execute(made).scalar() or 0, "the item's count of votes is wrong"
     return None
+
+
+def _rewritten(connection: Connection) -> tuple[int, str] | None:
+    """An item, or a guideline, that is not the one that was made."""
+    items = {row.id: row for row in connection.execute(select(item.c.id, item.c.content, item.c.digest))}
+    kinds = schema.event.c.kind.in_(("item", "guideline"))
+    texts = {(row.task, row.version): row.text for row in connection.execute(select(schema.guideline))}
+    made = select(schema.event).where(kinds).order_by(schema.event.c.seq)
+    for event in connection.execute(made).mappings():
+        said = json.loads(event["payload"])
+        if event["kind"] == "item":
+            row = items.pop(event["item"], None)
+            if row is None or not said["digest"] == row.digest == sha256(json.loads(row.content)):
+                return event["seq"], "the item is not the one that was made"
+        elif said["digest"] != sha256(json.loads(texts.get((event["task"], said["version"]), "null"))):
+            return event["seq"], "the guideline is not the one that was made"
+    return (0, "an item without its event") if items else None

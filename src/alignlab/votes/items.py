@@ -87,20 +87,22 @@ def add_item(
     if there := transaction.execute(same).scalar():
         added.leave_out("there already")
         return there, asked
-    before = select(func.count()).select_from(schema.item).where(schema.item.c.task == task, _own())
-    place = transaction.execute(before).scalar_one()
+    last = select(func.max(schema.item.c.place)).where(schema.item.c.task == task)
+    place = transaction.execute(last).scalar()
     _, held_out = by_question([content], settings.held_out, settings.seed)
     row: dict[str, Any] = {
         "id": new_id(),
         "task": task,
-        "place": place,
+        "place": 0 if place is None else place + 1,
         "content": canonical(content.to_json()),
         "digest": digest,
         "n": len(content.ranks),
         "side": "test" if held_out else "train",
         "priority": 0,
         "got": 0,
-        **_why(settings, place, gold),
+        "repeat_of": None,
+        "only_for": None,
+        **_why(transaction, task, settings, gold),
     }
     _insert(transaction, row)
     added.ids.append(row["id"])
@@ -122,13 +124,15 @@ def _insert(transaction: Transaction, row: dict[str, Any]) -> None:
     transaction.append(new_id(), "item", made, task=row["task"], item=row["id"])
 
 
-def _why(settings: Task, place: int, gold: bool) -> dict[str, Any]:
-    nobody = {"repeat_of": None, "only_for": None}
+def _why(transaction: Transaction, task: str, settings: Task, gold: bool) -> dict[str, Any]:
     if gold:
-        return {"why": "gold", "needed": MOST_PEOPLE} | nobody
-    if place < settings.calibration:
-        return {"why": "calibration", "needed": MOST_PEOPLE} | nobody
-    return {"why": "random", "needed": settings.overlap} | nobody
+        return {"why": "gold", "needed": MOST_PEOPLE}
+    if settings.calibration:
+        there = (schema.item.c.task == task) & (schema.item.c.why == "calibration")
+        count = select(func.count()).select_from(schema.item).where(there)
+        if transaction.execute(count).scalar_one() < settings.calibration:
+            return {"why": "calibration", "needed": MOST_PEOPLE}
+    return {"why": "random", "needed": settings.overlap}
 
 
 def _own() -> Any:

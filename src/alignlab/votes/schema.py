@@ -65,6 +65,7 @@ item = Table(
     Column("only_for", Text, ForeignKey("annotator.id")),
     Index("item_next", "task", "only_for", "priority", "got"),
     Index("item_digest", "task", "digest"),
+    Index("item_place", "task", "place"),
 )
 
 annotator = Table(

@@ -34,6 +34,7 @@ class Store:
 
     def __init__(self, database: Database, folder: Path, writer: Writer) -> None:
         self._database, self._writer, self.folder = database, writer, folder
+        self._closed = False
         self.name = database.name
 
     @staticmethod
@@ -94,10 +95,12 @@ class Store:
         return backup_of(self._database, file)
 
     def close(self) -> None:
-        """After everything that was submitted before."""
-        self._database.stop_reading()
-        self._writer.close()
-        _close(self._database, self.folder)
+        """After everything that was submitted before. Twice is the same."""
+        if not self._closed:
+            self._closed = True
+            self._database.stop_reading()
+            self._writer.close()
+            _close(self._database, self.folder)
 
     def __enter__(self) -> Store:
         return self

@@ -90,11 +90,10 @@ class Writer:
         return future
 
     def close(self) -> None:
-        """After what was submitted before. Twice is the same."""
+        """After what was submitted before."""
         with self._lock:
-            if not self._closed:
-                self._closed = True
-                self._asked.put(None)
+            self._closed = True
+            self._asked.put(None)
         self._thread.join()
 
     # --- the thread

@@ -58,7 +58,9 @@ KINDS: dict[str, Command] = {
         "items for a task from a file of rankings or comparisons, perhaps with the votes in it",
         "votes.command:import_command",
         (
-            Option("file", "JSONL, JSON, CSV or Parquet, 64 MB at most", "", positional=True, names="file"),
+            Option(
+                "file", "JSONL, JSON, CSV or Parquet, 64 MB at most; or a run of collect", "", positional=True
+            ),
             TASK,
             FOLDER,
             Option("mode", "of a task that is new: pair, ranking, rating, edit or harm", "ranking"),
