@@ -67,10 +67,10 @@ def vote_rankings(
     if (alike := agreed(said for said in votes if said.side == "test")) is not None:
         summary["ceiling_test"] = ceiling_of(alike)
     run.finish(summary)
-    alpha = rate(summary["agreement"]["alpha"])
-    return result(
-        run, f"{summary['rankings']} rankings by {len(summary['annotators'])} people, alpha {alpha}"
-    )
+    said = f"{summary['rankings']} rankings by {len(summary['annotators'])} people"
+    if (alpha := summary["agreement"]["alpha"])["mean"] is not None:
+        said += f", alpha {rate(alpha)}"
+    return result(run, said)
 
 
 def left_out(made: Made) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, select
 
-from ..evals.statistics import bootstrap_sums, mean_by_prompt
-from ..feedback.agreement import ac1_of, ac1_parts, alpha_of, coincidences, kappa_of, weights_of
+from ..evals.statistics import bootstrap_sums, bootstrap_times, mean_by_prompt
+from ..feedback.agreement import ac1_of, ac1_parts, alpha_of, coincidences
 from ..records import Ranking
 from . import schema
 from .items import BY_CHANCE, ranking_of
@@ -156,7 +156,7 @@ class _Table:
             for i, j, sign in said.pairs():
                 unit = units.setdefault((said.item, i, j), len(units))
                 rows.append((unit, of, by, sign, said.given.get("strength", sign)))
-        self.items, self.people = len(items), len(people)
+        self.items = len(items)
         table = np.array(rows, dtype=int).reshape(-1, 5)
         self.units, self.of, self.by, self.signs, self.strengths = table.T
         self.item_of = np.zeros(len(units), dtype=int)
@@ -175,33 +175,38 @@ class _Table:
         return summed
 
     def kappa(self, seed: int) -> dict[str, Any]:
-        """Weighted kappa of each two people on what both compared, the mean weighted by how much that is."""
-        cells: dict[tuple[int, int, int, int], int] = {}
-        at: list[tuple[int, int]] = []
+        """Kappa with quadratic weights of each two people on what both compared, the mean weighted by how
+        much that is.
+
+        With such weights it is 2 cov(x, y) / (var x + var y + (mean x - mean y)^2) (Fleiss and Cohen 1973), 1
+        if both
+        use one label only: so sums are enough.
+        """
         by_unit: dict[int, list[tuple[int, int]]] = defaultdict(list)
         for unit, by, strength in zip(self.units, self.by, self.strengths, strict=True):
-            by_unit[int(unit)].append((int(by), int(strength) + STRONGEST))
-        for unit, each in by_unit.items():
-            for (a, said), (b, other) in combinations(sorted(each), 2):
-                at.append((int(self.item_of[unit]), cells.setdefault((a, b, said, other), len(cells))))
-        pairs = {pair: n for n, pair in enumerate(sorted({(a, b) for a, b, _, _ in cells}))}
-        size = len(STRENGTHS)
-        places = [(pairs[a, b] * size + said) * size + other for a, b, said, other in cells]
-        weights = weights_of(STRENGTHS, "quadratic")
+            by_unit[int(unit)].append((int(by), int(strength)))
+        rows = [
+            (a, b, self.item_of[unit], x, y)
+            for unit, each in by_unit.items()
+            for (a, x), (b, y) in combinations(sorted(each), 2)
+        ]
+        first, second, items, x, y = np.array(sorted(rows), dtype=int).reshape(-1, 5).T
+        begins = np.flatnonzero(np.diff(first, prepend=-1) | np.diff(second, prepend=-1))
+        terms = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y])
 
-        def figure(sums: np.ndarray) -> np.ndarray:
-            tables = np.zeros((*sums.shape[:-1], len(pairs) * size * size))
-            tables[..., places] = sums
-            tables = tables.reshape(*sums.shape[:-1], len(pairs), size, size)
-            shared = tables.sum((-1, -2))
-            each = np.nan_to_num(kappa_of(tables, weights))
-            with np.errstate(invalid="ignore"):
-                return (each * shared).sum(-1) / shared.sum(-1)
+        def figure(times: np.ndarray) -> np.ndarray:
+            if not len(begins):
+                return np.full(times.shape[:-1], np.nan)
+            drawn = times[..., items]
+            sums = [np.add.reduceat(drawn * term, begins, axis=-1) for term in terms]
+            n = sums[0]
+            with np.errstate(invalid="ignore", divide="ignore"):
+                x, y, xx, yy, xy = (total / n for total in sums[1:])
+                apart = xx + yy - 2 * x * y  # var x + var y + (mean x - mean y)^2
+                kappa = np.where(apart < 1e-12, 1.0, 2 * (xy - x * y) / apart)
+                return np.nansum(kappa * n, -1) / n.sum(-1)
 
-        parts = np.zeros((self.items, len(cells)))
-        for item, cell in at:
-            parts[item, cell] += 1
-        return bootstrap_sums(figure, parts, seed=seed, draws=200)
+        return bootstrap_times(figure, self.items, len(set(items)), seed=seed, draws=200)
 
 
 # --- what votes say of whoever gave them
