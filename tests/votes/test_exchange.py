@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -330,6 +332,16 @@ def test_votes_are_a_run_of_collect(pairs: Room, tmp_path: Path) -> None:
     rows = read_jsonl(north / "data" / "rankings.jsonl", Ranking)
     assert [row.meta["labels"] for row in rows] == [[3 / 4], [1 / 2], [1 / 2]]
     assert run("collect", "--kind", "votes", "--task", "none", "--folder", str(pairs.runs)) == 4
+
+
+def test_a_run_of_votes_needs_no_torch(pairs: Room, tmp_path: Path) -> None:
+    """The studio makes one in its own process."""
+    arguments = ["collect", "--kind", "votes", "--task", "first", "--folder", str(pairs.runs)]
+    arguments += ["--out", str(tmp_path / "run")]
+    heavy = "[name for name in ('torch', 'transformers', 'matplotlib') if name in sys.modules]"
+    code = f"import sys; from alignlab import cli; print(cli.main({arguments!r}), {heavy})"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert said.stdout.splitlines()[-1] == "0 []", said.stderr
 
 
 def test_a_split_by_question_and_its_ceiling(tmp_path: Path) -> None:

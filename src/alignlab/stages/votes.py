@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import names
 from ..errors import DataError
+from ..evals.collected import summarize
 from ..settings import VotesSettings
 from ..votes import figures
 from ..votes.rankings import Made, agreed, ceiling_of, records_of
@@ -39,8 +40,6 @@ def vote_rankings(
     run = open_run("collect", out, settings, seed, resume, uses=[used], kind="votes", task=task)
     if run.done:
         return done(run)
-    from ..collecting.collect import summarize
-
     run.add_data("rankings", made.train)
     run.add_data("rankings_test", made.test)
     if made.demonstrations or made.demonstrations_test:

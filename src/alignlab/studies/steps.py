@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import names
-from ..collecting.collect import rank_all, summarize
+from ..collecting.collect import rank_all
 from ..errors import DataError
+from ..evals.collected import summarize
 from ..records import Ranking, read_jsonl
 from ..run import derive_seed
 from ..stages import reward_shift
