@@ -123,6 +123,24 @@ def test_leases_are_their_owners(room: Class) -> None:
         room.store.do(operation, ada, ["nobody's"])
 
 
+def test_what_is_taken_back_is_before_its_voter_again_and_nobody_else(tmp_path: Path) -> None:
+    room = many(tmp_path, count=1)
+    ada, bob = room.join("Ada"), room.join("Bob")
+    lease = room.ask(ada).items[0].lease
+    vote = room.vote(ada, lease, 3)
+    id = new_id()
+    again = room.store.do(voting.undo, ada, id, vote)
+    assert again.lease == lease and again.expires == room.clock.now + assignment.LASTS
+    assert room.store.do(voting.undo, ada, id, vote).lease == lease  # sent twice
+    assert votes(room) == [] and room.ask(bob).state == "others"
+    with pytest.raises(Refused) as refused:
+        room.store.do(voting.undo, bob, new_id(), vote)
+    assert refused.value.code == "not_yours"
+    room.vote(ada, lease, -3)
+    assert [(said.late, abs(said.given["strength"])) for said in votes(room)] == [(False, 3)]
+    room.store.close()
+
+
 def test_an_item_that_was_skipped_goes_to_others(tmp_path: Path) -> None:
     room = many(tmp_path, count=1)
     ada, bob = room.join("Ada"), room.join("Bob")
