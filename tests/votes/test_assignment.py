@@ -104,6 +104,29 @@ def test_a_clock_that_jumps_strands_no_item_and_loses_no_vote(tmp_path: Path, ju
     room.store.close()
 
 
+def test_an_item_has_no_more_than_it_needs_but_late(tmp_path: Path) -> None:
+    """A clock that goes back and forth makes two leases hold at once; a late vote that is changed
+    stays late.
+    """
+    room = many(tmp_path, count=1)
+    ada, bob = room.join("Ada"), room.join("Bob")
+    first = room.ask(ada).items[0].lease
+    room.clock.on(-60)
+    second = room.ask(bob).items[0].lease
+    room.clock.on(60)
+    room.vote(bob, second)
+    vote = room.vote(ada, first, 1)
+    assert [said.late for said in votes(room)] == [False, True]
+    room.vote(ada, first, 2)
+    assert [said.late for said in votes(room)] == [False, True]
+    with pytest.raises(Refused):
+        room.store.do(voting.undo, ada, new_id(), vote)
+    again = room.store.do(voting.undo, ada, new_id(), votes(room)[1].id)
+    room.vote(ada, again.lease, 3)
+    assert [said.late for said in votes(room)] == [False, True]
+    room.store.close()
+
+
 def test_a_page_that_was_loaded_anew_gets_its_items_again(room: Class) -> None:
     ada = room.join("Ada")
     first = room.ask(ada, want=2).items

@@ -70,14 +70,26 @@ def vote_on(transaction: Transaction, person: str, ballot: Ballot) -> int:
         return seq
     if not 0 <= ballot.guideline <= newest_guideline(transaction.connection, of["task"]):
         raise Refused("invalid", f"there is no version {ballot.guideline} of the guideline")
-    counted = select(vote.c.id).where(vote.c.item == of["id"], vote.c.annotator == person, COUNTED)
-    in_time = row.given <= transaction.now < row.expires
-    late = not in_time and transaction.execute(counted).first() is None
-    payload = {"given": given, "why": of["why"], "late": int(late)}
+    payload = {"given": given, "why": of["why"], "late": int(_is_late(transaction, row, of))}
     made = transaction.append(ballot.id, "vote", payload, actor=person, task=of["task"], item=of["id"])
     fold.apply(transaction.connection, made)
     end(transaction, row.id)
     return made["seq"]
+
+
+def _is_late(transaction: Transaction, row: Any, of: Mapping[str, Any]) -> bool:
+    """Whether a vote by a lease is one too many, or may be: the lease is over, or the item has all that it
+    needs. A vote in the place of an earlier one is as late as that.
+    """
+    if (mine := _counted(transaction, row.annotator, row.item)) is not None:
+        return bool(mine.late)
+    return not row.given <= transaction.now < row.expires or of["got"] >= of["needed"]
+
+
+def _counted(transaction: Transaction, person: str, of: str) -> Any:
+    """The vote of somebody on an item that counts; None without one."""
+    counted = select(vote).where(vote.c.item == of, vote.c.annotator == person, COUNTED)
+    return transaction.execute(counted).first()
 
 
 def undo(transaction: Transaction, person: str, id: str, vote_id: str) -> Leased:
@@ -131,8 +143,7 @@ def skip(
     _check_id(id)
     if (seq := _there(transaction, id, "skip", person, of["id"], given)) is not None:
         return seq
-    counted = select(vote.c.id).where(vote.c.item == of["id"], vote.c.annotator == person, COUNTED)
-    if transaction.execute(counted).first():
+    if _counted(transaction, person, of["id"]):
         raise Refused("stale", "you have voted on it", remedy="take the vote back first")
     made = transaction.append(id, "skip", {"given": given}, actor=person, task=of["task"], item=of["id"])
     end(transaction, row.id)
