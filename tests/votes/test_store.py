@@ -293,6 +293,16 @@ def test_a_database_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     assert (folder / database.FILE).read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "url", ["mysql://me:secret@host/x", "secret", "postgresql://me:secret@127.0.0.1:1/x"]
+)
+def test_a_url_that_leads_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv(database.VARIABLE, url)
+    with pytest.raises(UserError) as error:
+        Store.open(tmp_path / "studio")
+    assert "secret" not in str(error.value) and error.value.remedy
+
+
 # --- schemas
 
 

@@ -50,7 +50,7 @@ class Database:
         url: of a PostgreSQL database, in its place.
 
     Raises:
-        ConfigError, ResourceError: PostgreSQL cannot be used.
+        UserError: the URL is none of PostgreSQL, or psycopg is not installed.
     """
 
     def __init__(self, file: Path, url: str = "") -> None:

@@ -1,4 +1,6 @@
-"""The studio's store of votes: what is done to it on the command line, and rankings from it."""
+"""The studio's store of votes: what is done to it on the command line (`KINDS` of `alignlab studio`), and
+rankings from it.
+"""
 
 from __future__ import annotations
 
