@@ -96,6 +96,29 @@ ROWS = {  # format -> rows that all say the same
         },
         {"prompt": HH, "answers": [{"answer": "No.", "rank": 2.0}, {"answer": "Yes.", "rank": 1.0}]},
     ],
+    "label-studio": [
+        {
+            "data": {"prompt": "Hi?", "text1": "No.", "text2": "Yes."},
+            "annotations": [{"result": [{"type": "pairwise", "value": {"selected": "right"}}]}],
+        },
+        {
+            "data": {"prompt": "Hi?", "items": [{"id": "a", "body": "No."}, {"id": "b", "title": "Yes."}]},
+            "annotations": [
+                {"was_cancelled": True, "result": []},
+                {"completed_by": 7, "result": [{"type": "ranker", "value": {"ranker": ["b", "a"]}}]},
+            ],
+        },
+    ],
+    "argilla": [
+        {
+            "id": "1",
+            "fields": {"prompt": "Hi?", "first": "No.", "second": "Yes."},
+            "responses": {
+                "why": [{"value": "because"}],
+                "ranking": [{"value": [{"value": "second", "rank": 1}, {"value": "first", "rank": 2}]}],
+            },
+        }
+    ],
     "llamafactory-ranking": [{"instruction": "Hi?", "input": "", "output": ["Yes.", "No."]}],
     "numbered-answers": [
         {"question": "Hi?", "answer1": "No.", "answer2": "Yes.", "gpt4_score1": 3.0, "gpt4_score2": 8.0},
@@ -110,6 +133,8 @@ PREFERENCES = {
     "hh",
     "sharegpt-preference",
     "ranking",
+    "label-studio",
+    "argilla",
     "llamafactory-ranking",
     "numbered-answers",
 }

@@ -4,17 +4,15 @@
 
 from __future__ import annotations
 
-import math
 import random
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import chain, combinations, islice
+from itertools import chain
 from typing import Any, Protocol
 
 from ..data.split import by_question
 from ..errors import DataError
-from ..evals.statistics import mean_by_prompt
-from ..feedback import Judge, values_of
+from ..evals.collected import summarize
+from ..feedback import Judge
 from ..models.devices import may_be_copied
 from ..models.policy import Policy
 from ..records import Completion, Prompt, Ranking
@@ -140,46 +138,3 @@ def borrow(theirs: Sequence[Completion], settings: CollectSettings, seed: int) -
     wanted = settings.from_others * settings.per_prompt
     count = int(wanted) + (rng.random() < wanted - int(wanted))
     return rng.sample(list(theirs), min(count, len(theirs)))
-
-
-def summarize(
-    train: Sequence[Ranking], test: Sequence[Ranking], annotator: Annotator, gold: Judge | None
-) -> dict[str, Any]:
-    """What was collected, and how good the labels are."""
-    everything = [*train, *test]
-    completions: list[Completion] = []
-    pairs = with_ties = 0
-    for ranking in everything:
-        completions += ranking.completions
-        pairs += len(ranking.comparisons())
-        with_ties += len(ranking.comparisons(ties=True))
-    summary: dict[str, Any] = {
-        "rankings": len(everything),
-        "test": len(test),
-        "pairs": pairs,
-        "ties": with_ties - pairs,
-        "sources": dict(Counter(completion.source for completion in completions)),
-    }
-    if ceiling := getattr(annotator, "ceiling", None):
-        for name, rankings in (("ceiling_train", train), ("ceiling_test", test)):
-            if not math.isnan(value := ceiling(rankings)):  # nan: no pair to be right about
-                summary[name] = value
-    if gold:
-        values = iter(values_of(gold, completions))
-        agree: list[float] = []
-        prompts: list[str] = []
-        for ranking in everything:
-            same_way = agreements(list(islice(values, len(ranking.ranks))), ranking.ranks)
-            agree += same_way
-            prompts += [ranking.prompt.id] * len(same_way)
-        summary["agreement_with_gold"] = mean_by_prompt(agree, prompts, share=True)
-    return summary
-
-
-def agreements(values: Sequence[float], ranks: Sequence[int]) -> list[float]:
-    """For each pair that both the values and the ranks tell apart: 1 if they favor the same one, else 0."""
-    same_way: list[float] = []
-    for (a, rank_a), (b, rank_b) in combinations(zip(values, ranks, strict=True), 2):
-        if rank_a != rank_b and a != b:
-            same_way.append(float((a - b) * (rank_b - rank_a) > 0))
-    return same_way

@@ -93,3 +93,48 @@ def ultrafeedback(record: Ranking) -> dict[str, Any]:
         score = float(1 + places.index(rank))
         completions.append({"response": completion.text, "model": completion.source, "overall_score": score})
     return {"instruction": record.prompt.text, "completions": completions}
+
+
+def label_studio(record: Ranking) -> dict[str, Any]:
+    """A task that is annotated: of two answers by `pairwise`, of more by `ranker`. What people see of the
+    prompt is its last turn.
+    """
+    data: dict[str, Any] = {"prompt": record.prompt.text, "messages": turns(record.prompt.messages)}
+    data["annotator"] = record.annotator
+    if len(record.ranks) == 2:
+        first, second = record.completions
+        data |= {"text1": first.text, "text2": second.text}
+        data |= {"finished": [first.finished, second.finished], "sources": [first.source, second.source]}
+        selected = "left" if record.ranks[0] < record.ranks[1] else "right"
+        result = {"from_name": "pw", "to_name": "text1,text2", "type": "pairwise"}
+        return _annotated(data, result | {"value": {"selected": selected}})
+    names = [f"answer-{place}" for place in range(1, 1 + len(record.ranks))]
+    data["items"] = [
+        {"id": name, "title": name, "body": each.text, "finished": each.finished, "source": each.source}
+        for name, each in zip(names, record.completions, strict=True)
+    ]
+    order = [name for _, name in sorted(zip(record.ranks, names, strict=True))]
+    result = {"from_name": "rank", "to_name": "items", "type": "ranker"}
+    return _annotated(data, result | {"value": {"ranker": order}})
+
+
+def _annotated(data: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+    return {"data": data, "annotations": [{"was_cancelled": False, "result": [result]}]}
+
+
+def argilla(record: Ranking) -> dict[str, Any]:
+    """A record with a response to a ranking question."""
+    names = [f"response-{place}" for place in range(1, 1 + len(record.ranks))]
+    texts = {name: each.text for name, each in zip(names, record.completions, strict=True)}
+    ranked = [{"value": name, "rank": rank} for name, rank in zip(names, record.ranks, strict=True)]
+    about = {
+        "annotator": record.annotator,
+        "finished": [each.finished for each in record.completions],
+        "sources": [each.source for each in record.completions],
+    }
+    return {
+        "id": record.prompt.id,
+        "fields": {"prompt": record.prompt.text} | texts,
+        "responses": {"ranking": [{"value": ranked, "status": "submitted"}]},
+        "metadata": about,
+    }

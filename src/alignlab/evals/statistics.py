@@ -197,10 +197,50 @@ def bootstrap(
     mean = float(figure(np.arange(len(prompts))))
     if n == 1:
         return {"mean": mean, "ci": None, "n": 1}
-    samples = np.random.Generator(np.random.Philox(key=[seed, 2])).integers(0, n, (draws, n))
+    samples = resamples(n, seed=seed, draws=draws)
     drawn = [figure(np.concatenate([rows[k] for k in sample])) for sample in samples]
     low, high = np.percentile(drawn, [2.5, 97.5])
     return {"mean": mean, "ci": [float(low), float(high)], "n": n}
+
+
+def resamples(n: int, *, seed: int = 0, draws: int = 1000) -> np.ndarray:
+    """(draws, n) samples of n things with replacement, by their number."""
+    return np.random.Generator(np.random.Philox(key=[seed, 2])).integers(0, n, (draws, n))
+
+
+def bootstrap_sums(
+    figure: Callable[[np.ndarray], np.ndarray], parts_NS: np.ndarray, *, seed: int = 0, draws: int = 1000
+) -> dict[str, Any]:
+    """`bootstrap` of a figure of sums, all samples at once.
+
+    Args:
+        figure: of sums (..., S), the figure (...); nan where there is none.
+        parts_NS: what each of N things adds to the sums; n counts those that add anything.
+    """
+    n, counted = len(parts_NS), int((parts_NS != 0).any(1).sum())
+    return bootstrap_times(lambda times: figure(times @ parts_NS), n, counted, seed=seed, draws=draws)
+
+
+def bootstrap_times(
+    figure: Callable[[np.ndarray], np.ndarray], n: int, counted: int, *, seed: int = 0, draws: int = 1000
+) -> dict[str, Any]:
+    """`bootstrap` of a figure of how often each of n things is drawn, all samples at once. Samples of which
+    there is no figure (nan) are left out; None where there is none of the whole.
+
+    Args:
+        figure: of times (..., n), the figure (...).
+        counted: what S says as n: how many of the things say something.
+    """
+    mean = float(figure(np.ones(n))) if n else math.nan
+    if math.isnan(mean):
+        return {"mean": None, "ci": None, "n": counted}
+    times = np.stack([np.bincount(sample, minlength=n) for sample in resamples(n, seed=seed, draws=draws)])
+    drawn = figure(times)
+    known = drawn[~np.isnan(drawn)]
+    if counted < 2 or not len(known):
+        return {"mean": mean, "ci": None, "n": counted}
+    low, high = np.percentile(known, [2.5, 97.5])
+    return {"mean": mean, "ci": [float(low), float(high)], "n": counted}
 
 
 def seeds_summary(values: Sequence[float]) -> dict[str, Any]:

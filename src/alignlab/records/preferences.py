@@ -191,8 +191,10 @@ class Ranking:
         left out if as many.
 
         Without ties that is the better half, the worse half, and of an odd number the middle one. A soft
-        label counts for whom it favours.
+        label counts for whom it favours. Where `meta["both_bad"]` says that none is good, all are disliked.
         """
+        if self.meta.get("both_bad"):
+            return [Unpaired(self.prompt, each.text, False, each.finished) for each in self.completions]
         liked_or_not = []
         for i, completion in enumerate(self.completions):
             ahead = sum(self._favor(i, j) for j in range(len(self.ranks)) if j != i)

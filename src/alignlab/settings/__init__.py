@@ -5,7 +5,14 @@ what they cannot be.
 from __future__ import annotations
 
 from .best_of_n import BestOfNSettings
-from .collecting import CollectSettings, CrowdSettings, DistilSettings, HumanSettings, SelfInstructSettings
+from .collecting import (
+    CollectSettings,
+    CrowdSettings,
+    DistilSettings,
+    HumanSettings,
+    SelfInstructSettings,
+    VotesSettings,
+)
 from .direct import PAIRS, DPOSettings, ORPOSettings, PairSettings, SimPOSettings
 from .group import GroupSettings, GRPOSettings, RLOOSettings
 from .kto import KTOSettings
@@ -78,6 +85,7 @@ __all__ = [
     "ShiftSettings",
     "SimPOSettings",
     "Training",
+    "VotesSettings",
     "WalkSettings",
     "setting",
 ]

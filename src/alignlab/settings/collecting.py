@@ -27,6 +27,18 @@ class CollectSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VotesSettings:
+    """Rankings from what people said in the studio."""
+
+    merge: Literal["none", "soft", "majority"] = setting(
+        "none",
+        "none = each person's ranking by itself; soft = one an item, a pair's label being the share of votes "
+        "for it; majority = one an item, by the majority of each pair",
+    )
+    group: str = setting("", "votes of people of this group alone; empty = of everybody")
+
+
+@dataclass(frozen=True, kw_only=True)
 class HumanSettings:
     """Demonstrations that people wrote into a file."""
 

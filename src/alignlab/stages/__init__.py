@@ -33,6 +33,7 @@ from .runs import list_runs
 from .self_instruct import self_instruct_demonstrations
 from .sft import sft
 from .view import view
+from .votes import vote_rankings
 from .walk import walk
 
 __all__ = [
@@ -70,5 +71,6 @@ __all__ = [
     "show_constitution",
     "simpo",
     "view",
+    "vote_rankings",
     "walk",
 ]

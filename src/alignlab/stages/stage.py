@@ -53,13 +53,13 @@ def open_run(
         tracker=trackers.parse_trackers(settings.tracker) if isinstance(settings, Training) else (),
     )
     if not run.done:
-        import torch
-
         if "member" not in options:  # an ensemble says it once
             for part in data:
                 run.note(part.report)
-        # a new adapter is drawn from torch's own generator
-        torch.manual_seed(derive_seed(seed, stage, "new weights"))
+        if hasattr(settings, "model"):  # a new adapter is drawn from torch's own generator
+            import torch
+
+            torch.manual_seed(derive_seed(seed, stage, "new weights"))
     return run
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import names
 from ..errors import DataError
+from ..evals.collected import summarize
 from ..records import Ranking, read_jsonl
 from ..run import derive_seed
 from ..stages import reward_shift
@@ -55,7 +56,7 @@ def rerank(*, data: str, settings: RerankSettings, out: Path, seed: int, resume:
     run = open_run("study-rerank", out, settings, seed, resume, uses=[names.data.of_a_run(data), annotator])
     if run.done:
         return done(run)
-    from ..collecting.collect import rank_all, summarize
+    from ..collecting.collect import rank_all
 
     people = annotator.load()
     found: dict[str, list[Ranking]] = {}

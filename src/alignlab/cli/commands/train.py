@@ -5,6 +5,7 @@ from __future__ import annotations
 from .command import Command, Option
 from .data import DEMONSTRATIONS
 from .options import ANY, COUNT, GOLD, INSTEAD, MODEL, REWARD, data_option
+from .studio import VOTES
 
 JUDGED = (MODEL, REWARD, INSTEAD, data_option("town:prompts", "prompts"), COUNT, GOLD)
 """Of what learns from its own completions."""
@@ -40,8 +41,8 @@ TRAIN: dict[str, Command] = {
     ),
     "collect": Command(
         (
-            "rankings: sample completions and have them ranked; or demonstrations from people, a crowd, a "
-            "stronger model or the model itself"
+            "rankings: sample completions and have them ranked, or what people said in the studio; or "
+            "demonstrations from people, a crowd, a stronger model or the model itself"
         ),
         "stages:collect",
         (
@@ -65,7 +66,7 @@ TRAIN: dict[str, Command] = {
         "settings:CollectSettings",
         "runs/collect",
         kind="rankings",
-        kinds=DEMONSTRATIONS,
+        kinds=VOTES | DEMONSTRATIONS,
     ),
     "reward": Command(
         "train a reward model on rankings or comparisons",

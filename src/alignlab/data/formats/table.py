@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import DataError
 from ...records import Comparison, Demonstration, Prompt, Ranking, Record, Text, Unpaired
-from . import preferences, rankings, readers
+from . import annotations, preferences, rankings, readers
 from .messages import is_hh, unpacked
 from .rankings import ANSWER, SCORE, STRENGTHS, numbered
 from .readers import Want
@@ -99,6 +99,20 @@ def _numbered(row: Row) -> bool:
 
 
 FORMATS: tuple[Format, ...] = (  # the first that matches is the row's format
+    Format(
+        "label-studio",
+        "ranking",
+        "data, annotations (pairwise: left or right; ranker: ids, best first)",
+        lambda row: {"data", "annotations"} <= row.has,
+        annotations.read_label_studio,
+    ),
+    Format(
+        "argilla",
+        "ranking",
+        "fields, responses (values with their ranks)",
+        lambda row: {"fields", "responses"} <= row.has,
+        annotations.read_argilla,
+    ),
     Format(
         "ranking",
         "ranking",
