@@ -15,9 +15,10 @@ from alignlab.errors import ConfigError, DataError, UserError
 from alignlab.evals.statistics import mean_ci
 from alignlab.names.weights import model_path
 from alignlab.records import Prompt, write_jsonl
-from alignlab.redteam import command, exports, findings, fix
+from alignlab.redteam import command, exports, fix
 from alignlab.redteam.attacks.catalogue import ATTACKS, attacks, source
 from alignlab.redteam.command import failures, figure
+from alignlab.redteam.finding import findings_of
 from alignlab.run import RunDir, read_run
 from alignlab.sampling.bots import Bot
 from alignlab.text.lines import read_lines
@@ -116,7 +117,7 @@ def test_answers_with_other_ends_of_lines_are_whole_rows(
     assert len(rows) == (out / "data" / "attempts.jsonl").read_bytes().count(b"\n") and any(
         ENDS in row.completion for row in rows
     )
-    cases = findings.findings_of(out)
+    cases = findings_of(out)
     assert len(cases) == found["findings"] and any(ENDS in case.completion for case in cases)
     attempts = [row for _, row in read_lines(out / "garak.report.jsonl") if row["entry_type"] == "attempt"]
     assert len(attempts) == len(rows) == len(json.loads((out / "inspect.json").read_text())["samples"])

@@ -48,8 +48,7 @@ def rates_of(g: GamingSettings) -> dict[str, list[float]]:
     ConfigError for one that is none.
     """
     found: dict[str, list[float]] = {}
-    for how, setting in (("penalty", "rates"), ("screening", "screened")):
-        written = getattr(g, setting)
+    for how, setting, written in (("penalty", "rates", g.rates), ("screening", "screened", g.screened)):
         found[how] = rates = sorted(set(numbers(written, f"gaming.{setting}")), reverse=True)
         if rates and not (rates[-1] > 0 and rates[0] <= 1):
             raise ConfigError(f"gaming.{setting} = {written!r}", remedy="rates above 0, up to 1")
