@@ -241,7 +241,10 @@ def closing(summary: dict[str, Any], page: Path, out: Path) -> str:
     if "ppo" in summary["models"]:
         last = Path(summary["models"]["ppo"]["path"])
     sft = next(figures["path"] for name, figures in summary["models"].items() if name != "base")
-    ideas = [("ask both the same thing", f"alignlab chat --model {sft} --beside {last}")]
+    ideas = [
+        ("ask both the same thing", f"alignlab chat --model {sft} --beside {last}"),
+        ("see every step of it in the browser", f"alignlab studio {out}"),
+    ]
     if (out / "reward").is_dir():
         ideas.append(
             (
