@@ -489,6 +489,7 @@ def done(folder: Path, settings: Depth, model: str, of: Any, *, untrained: bool 
     return module.measure({name: read_run(one.out) for name, one in measured.items()}, settings)
 
 
+@pytest.mark.campaign
 def test_a_small_model_of_the_town_from_end_to_end(tmp_path: Path) -> None:
     found = done(tmp_path, TINY, "town-s", plan, untrained=True)
     told = page.tell([found])

@@ -638,6 +638,7 @@ TOY = (
 OF_ALL = ("--demonstrations", "--sft.epochs")
 
 
+@pytest.mark.campaign
 def test_the_town_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["study", "sycophancy", "--model", "town-s", "--out", str(tmp_path / "study")]
     for word in TOY:

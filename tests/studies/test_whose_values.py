@@ -453,6 +453,7 @@ def test_another_model_end_to_end(base: Path, tmp_path: Path, capsys: pytest.Cap
     assert "cannot say" in capsys.readouterr().out
 
 
+@pytest.mark.campaign
 def test_the_town_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "values"
     small = (
