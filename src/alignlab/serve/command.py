@@ -137,7 +137,11 @@ def named(arguments: Sequence[str]) -> dict[str, tuple[str, list[str]]]:
 
 
 def resolved(host: str, port: int) -> tuple[Any, ...]:
-    """The first of `getaddrinfo`'s answers. Raises ConfigError: no such host."""
+    """The first of `getaddrinfo`'s answers. Raises ConfigError: no such host, or no port (what is beyond
+    would be taken modulo 65,536, without a word).
+    """
+    if not 0 <= port < 2**16:
+        raise ConfigError(f"port = {port}", remedy="0 to 65535; 0 = any free one")
     try:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError, ValueError) as error:
@@ -149,7 +153,7 @@ def resolved(host: str, port: int) -> tuple[Any, ...]:
 
 def bind(host: str, port: int) -> socket.socket:
     """A socket of that address. Raises ResourceError: the port is taken, or none of ours. ConfigError: no
-    such host.
+    such host or port.
     """
     family, kind, protocol, _, address = resolved(host, port)
     bound = socket.socket(family, kind, protocol)
