@@ -23,6 +23,7 @@ from starlette.types import ASGIApp
 from ..errors import UserError
 from ..serve.refusal import Refusal
 from ..text.escapes import one_line
+from ..votes import errors as votes
 from . import schema
 from .desk import Desk, Visit
 from .endpoint import Endpoint
@@ -33,6 +34,16 @@ from .table import SCREENS, TABLE
 NAMES = ("127.0.0.1", "localhost")  # by which it is called
 STATIC = Path(__file__).with_name("static")
 BODY_SECONDS = 10.0  # in which a body must come
+STATUS = {
+    "not_found": 404,
+    "not_yours": 403,
+    "name_taken": 409,
+    "stale": 409,
+    "other_payload": 409,
+    "invalid": 422,
+    "not_saved": 503,
+}
+"""What the store refuses, as a status."""
 RANKS: Sequence[schema.Role] = ("anyone", "annotator", "instructor")
 """Roles, each with all that those before it may."""
 
@@ -55,7 +66,7 @@ def _endpoint(
 ) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         cookie = request.cookies.get(desk.cookie, "")
-        role = desk.sessions.role_of(cookie)
+        role = await run_in_threadpool(desk.role_of, cookie)
         may(role, row.role)
         visit = Visit(desk, role, cookie, rows, request.headers.get("last-event-id", ""))
         asked = await _asked(row, request)
@@ -67,6 +78,9 @@ def _endpoint(
             return found if isinstance(found, Response) else in_json(found)
         except Refusal:
             raise
+        except (votes.Refused, votes.NotSaved) as error:
+            words = {"where": error.where, "remedy": error.remedy, "code": error.code}
+            raise Refused(STATUS[error.code], error.what, **words) from None
         except UserError as error:
             raise Refused(503, error.what, where=error.where, remedy=error.remedy) from None
         except Exception:

@@ -65,6 +65,7 @@ def studio(*, folder: str, port: int, no_open: bool, as_json: bool) -> NoReturn:
                 code = 143
             print("alignlab studio: stopped", file=sys.stderr)
         finally:
+            desk.close()
             forget(place / KEY, key)
             forget(place / OPEN, LEADS.format(url=url))
     raise SystemExit(code)

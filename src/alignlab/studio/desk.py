@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..votes.people import known_as, whose
+from ..votes.store import Store, has_store, studio_folder
 from . import schema
 from .changes import Changes
 from .endpoint import Endpoint
@@ -18,6 +21,8 @@ from .scan import id_of
 from .sessions import Sessions
 from .shelf import Seen, Shelf, status_of
 from .watched import Watch, Watched
+
+INSTRUCTOR = "instructor"  # the id by which an instructor's own votes are kept
 
 
 class Desk:
@@ -32,6 +37,38 @@ class Desk:
         self.shelf, self.watch, self.sessions = Shelf(self.inside), Watch(self.inside), Sessions()
         self.boot, self.since = secrets.token_hex(4), time.monotonic()
         self.hub = Hub(self.boot, Changes(self.shelf, self.watch))
+        self._store: Store | None = None
+        self._opening = threading.Lock()
+
+    @property
+    def store(self) -> Store:
+        """The store of votes, opened when it is first asked for: a folder that is only looked at stays as it
+        is. Raises UserError: another process has it, it is newer than this program, or broken.
+        """
+        with self._opening:
+            if self._store is None:
+                self._store = Store.open(studio_folder(self.inside.root))
+            return self._store
+
+    def close(self) -> None:
+        """After the last answer."""
+        self.hub.close()
+        with self._opening:
+            if self._store is not None:
+                self._store.close()
+
+    def role_of(self, cookie: str) -> schema.Role:
+        """What the holder of a cookie may do: an instructor came by a link, an annotator by joining."""
+        role = self.sessions.role_of(cookie)
+        return "annotator" if role == "anyone" and self.annotator_of(cookie) else role
+
+    def annotator_of(self, cookie: str) -> str:
+        """The id of whoever joined and holds this cookie; empty if nobody does."""
+        if not cookie or (self._store is None and not has_store(self.inside.root)):
+            return ""
+        with self.store.reading() as connection:
+            person = whose(connection, cookie, time.time_ns() // 1000)
+        return person.id if person else ""
 
     @property
     def cookie(self) -> str:
@@ -82,3 +119,10 @@ class Visit:
     cookie: str
     rows: Sequence[Endpoint]
     last: str = ""
+
+    @property
+    def person(self) -> str:
+        """As whom they vote: an instructor has no name among the annotators, and is one of them."""
+        if self.role == "instructor":
+            return self.desk.store.do(known_as, INSTRUCTOR)
+        return self.desk.annotator_of(self.cookie)

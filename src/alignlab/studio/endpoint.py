@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from .schema import Part, Role
 
-Method = Literal["GET", "POST", "DELETE"]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Form = Literal["json", "page", "events"]
 
 

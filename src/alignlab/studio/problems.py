@@ -26,7 +26,9 @@ CODES = {
 
 
 class Refused(Refusal):
-    """A refusal in the words of a `UserError`; `field` of what was asked, where it is one."""
+    """A refusal in the words of a `UserError`; `field` of what was asked, where it is one; `code` where the
+    status alone does not say it.
+    """
 
     def __init__(
         self,
@@ -37,8 +39,9 @@ class Refused(Refusal):
         remedy: str = "",
         field: str | None = None,
         retry_after: int = 0,
+        code: str | None = None,
     ) -> None:
-        super().__init__(status, what, param=field, retry_after=retry_after)
+        super().__init__(status, what, code=code, param=field, retry_after=retry_after)
         self.where, self.remedy = where, remedy
 
 

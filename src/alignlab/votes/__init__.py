@@ -11,10 +11,11 @@ Every operation is a function of a transaction; `Store.submit` hands it to the o
 gives a future, `Store.do` waits for it, and the answer comes once it is on the disk. Readers have connections
 of their own.
 
-    errors                                 why something was refused schema, migrations
-    the tables, and how they change database, writer, store                SQLite or PostgreSQL, the thread
-    that writes, and all of it together chain, fold                            the history that outlives an
-    erasure; events -> votes tasks, items, people                   what is asked, and of whom assignment,
-    voting                     leases on items, and what people say figures, mirror, rankings, exchange
-    what is made of it
+    errors                        why something was refused
+    schema, migrations            the tables, and how they change
+    database, writer, store       SQLite or PostgreSQL, the thread that writes, and all of it together
+    chain, fold                   the history that outlives an erasure; events -> votes
+    tasks, items, people          what is asked, and of whom
+    assignment, voting            leases on items, and what people say
+    figures, rankings, exchange   what is made of it
 """

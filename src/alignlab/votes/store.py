@@ -29,6 +29,11 @@ def studio_folder(runs: Path) -> Path:
     return runs / "studio"
 
 
+def has_store(runs: Path) -> bool:
+    """Whether there is a store of a folder of runs; one on PostgreSQL is there."""
+    return bool(url_of_store()) or (studio_folder(runs) / FILE).exists()
+
+
 class Store:
     """The store that this process writes to. Use `Store.open`, and `close` at the end."""
 

@@ -34,6 +34,7 @@ from .parts import MOST_ROWS as MOST_ROWS
 from .parts import Cursor as Cursor
 from .parts import ErrorBody as ErrorBody
 from .parts import Id as Id
+from .parts import Key as Key
 from .parts import Limit as Limit
 from .parts import Part as Part
 from .parts import Problem as Problem

@@ -12,6 +12,7 @@ MOST_COMPARED = 6  # runs side by side
 CUT = 4000  # characters of a text in a list
 
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$", description="opaque; from a list")]
+Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{8,64}$", description="opaque; of the store of votes")]
 Cursor = Annotated[
     str, Field(max_length=200, description="`next` of the page before; empty = the first page")
 ]
