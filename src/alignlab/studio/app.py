@@ -79,8 +79,8 @@ def _endpoint(
         except Refusal:
             raise
         except (votes.Refused, votes.NotSaved) as error:
-            words = {"where": error.where, "remedy": error.remedy, "code": error.code}
-            raise Refused(STATUS[error.code], error.what, **words) from None
+            status, code = STATUS[error.code], error.code
+            raise Refused(status, error.what, where=error.where, remedy=error.remedy, code=code) from None
         except UserError as error:
             raise Refused(503, error.what, where=error.where, remedy=error.remedy) from None
         except Exception:
