@@ -271,6 +271,22 @@ def test_seeds_prompts_and_completions_have_their_own_uniforms(tokenizer):
     assert [[c.ids[:6] for c in group] for group in longer] == _ids(once)
 
 
+def test_parts_of_a_list_are_what_the_whole_is(tokenizer):
+    """Workers that share a list, in any order, or one that died and was asked again."""
+    sampler = LocalSampler(tiny("llama"), tokenizer, slots=3)
+    prompts = [[5 + i, 9, 4] for i in range(7)]
+    sampling = Sampling(n=2, max_new_tokens=6)
+    whole = sampler.sample(prompts, sampling, seed=3)
+    parts = {
+        first: sampler.sample(prompts[first : first + 3], sampling, seed=3, first=first)
+        for first in (6, 3, 0)
+    }
+    again = [group for first in (0, 3, 6) for group in parts[first]]
+    assert [[c.ids for c in group] for group in again] == [[c.ids for c in group] for group in whole]
+    apart = sampler.sample(prompts[3:6], sampling, seed=3)
+    assert [[c.ids for c in group] for group in apart] != [[c.ids for c in group] for group in whole[3:6]]
+
+
 def test_finished_cut_and_several_ends(tokenizer):
     ends = {END, 7, 70, 170, *range(200, 220)}
     groups = LocalSampler(tiny("llama"), tokenizer, end_ids=ends, name="tiny").sample(

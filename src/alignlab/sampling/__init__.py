@@ -68,9 +68,16 @@ class ModelSampler(Sampler, Protocol):
     """A model, which goes on with documents too: a prompt may be the ids or the text of one."""
 
     def sample(
-        self, prompts: Sequence[Prompt | list[int] | str], sampling: Sampling = ..., *, seed: int = 0
+        self,
+        prompts: Sequence[Prompt | list[int] | str],
+        sampling: Sampling = ...,
+        *,
+        seed: int = 0,
+        first: int = 0,
     ) -> list[list[Completion]]:
-        """For each prompt, in order, its n completions."""
+        """For each prompt, in order, its n completions; `first` is the place of the first of them among all
+        that share the seed.
+        """
         ...
 
     def sync(self, model: Any) -> None:

@@ -101,7 +101,12 @@ class EndpointSampler:
         """Nothing is held between calls."""
 
     def sample(
-        self, prompts: Sequence[Prompt | list[int] | str], sampling: Sampling = Sampling(), *, seed: int = 0
+        self,
+        prompts: Sequence[Prompt | list[int] | str],
+        sampling: Sampling = Sampling(),
+        *,
+        seed: int = 0,
+        first: int = 0,
     ) -> list[list[Completion]]:
         """n completions of each prompt, in order; see `LocalSampler.sample`. A completion is finished if the
         server says that it stopped by itself; `blocked` says that a content filter ended it, or stands in its
@@ -139,7 +144,7 @@ class EndpointSampler:
             while len(completions) < sampling.n:
                 body = common | question
                 if sampling.temperature:
-                    body["seed"] = derive_seed(seed, "endpoint", place, len(completions)) % 2**31
+                    body["seed"] = derive_seed(seed, "endpoint", first + place, len(completions)) % 2**31
                 wanted = sampling.n - len(completions)
                 if wanted > 1:
                     body["n"] = wanted

@@ -6,7 +6,8 @@ fills (`reading`). A row whose sequence has ended is given to the next prompt, w
 copied in; the completions of one prompt share one prefill.
 
 Each completion draws from its own stream of uniforms, keyed by (seed, prompt index, completion index), by
-inverse CDF: what is drawn does not depend on the number of slots or on who sits beside.
+inverse CDF: what is drawn does not depend on the number of slots, on who sits beside, or on which of several
+workers it is asked of.
 """
 
 from __future__ import annotations
@@ -111,6 +112,7 @@ class LocalSampler:
         sampling: Sampling = Sampling(),
         *,
         seed: int = 0,
+        first: int = 0,
         **changes: Any,
     ) -> list[list[Completion]]:
         """n completions of each prompt.
@@ -121,6 +123,8 @@ class LocalSampler:
                 (the completions of those carry an empty `Prompt`).
             sampling: how many, how long, how random.
             seed: the same seed gives the same completions, whatever the number of slots.
+            first: the place of the first of these prompts among all that share the seed: parts of a list that
+                are sampled apart, anywhere and in any order, are what the whole is.
             changes: fields of the sampling, for those who write `sample(prompts, n=4)`.
 
         Returns:
@@ -134,7 +138,7 @@ class LocalSampler:
             GuardStop: the model's logits are not finite.
         """
         sampling = replace(sampling, **changes)
-        sequences = self._sequences(prompts, sampling, seed)
+        sequences = self._sequences(prompts, sampling, seed, first)
         for _ in self._decode(sequences, sampling):
             pass
         read = {s.prompt: tuple(s.prompt_ids) for s in sequences}
@@ -192,7 +196,7 @@ class LocalSampler:
         )
 
     def _sequences(
-        self, prompts: Sequence[Prompt | list[int] | str], sampling: Sampling, seed: int
+        self, prompts: Sequence[Prompt | list[int] | str], sampling: Sampling, seed: int, first: int = 0
     ) -> list[Writing]:
         """The completions to be written, those of a prompt side by side, each with its own uniforms."""
         most = sampling.max_new_tokens
@@ -223,7 +227,7 @@ class LocalSampler:
                 )
             for j in range(sampling.n):
                 stream = np.random.Philox(
-                    key=seed % 2**64, counter=(i << 192) + (j << 128)
+                    key=seed % 2**64, counter=(first + i << 192) + (j << 128)
                 )  # draws count up from the lowest bits
                 sequences.append(
                     Writing(i, j, ids, np.random.Generator(stream).random(most, dtype=np.float32), said)
