@@ -95,6 +95,21 @@ LOOK: dict[str, Command] = {
             Option("write", "the TOML file to write", ""),
         ),
     ),
+    "plan": Command(
+        "estimate what a step would take on GPUs: memory, seconds, and what binds",
+        "sizing:plan",
+        (
+            Option("params", "weights of the policy, as 8e9", 8e9),
+            Option("gpus", "how many", 8),
+            Option("method", "sft, reward, dpo, rloo, grpo or ppo", "ppo"),
+            Option("gpu", "a100, h100 or h200", "h100"),
+            Option("tensor-parallel", "GPUs that share one sampler; 0 = the fewest that hold it", 0),
+            Option("completions", "of a step", 512),
+            Option("prompt-tokens", "of a prompt, in the mean", 256),
+            Option("new-tokens", "of a completion, in the mean", 512),
+            Option("most-new-tokens", "of a completion at most", 1024),
+        ),
+    ),
     "town": Command(
         "check the town: nothing that a test asks stands answered in what training reads (town check)",
         "town.check:command",
