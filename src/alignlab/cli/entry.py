@@ -7,6 +7,7 @@ Nothing heavy is imported until a command has been chosen, so `alignlab --help` 
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Sequence
 
@@ -151,6 +152,10 @@ def _main(arguments: list[str]) -> int:
             )
         )
         return 0
+    if "WORLD_SIZE" in os.environ:
+        from . import devices
+
+        devices.join(name)
     from .running import run
 
     return run(name, arguments[1:])

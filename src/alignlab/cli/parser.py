@@ -10,6 +10,7 @@ from ..errors import UserError
 from ..settings.resolve import dotted, renamed
 from ..text.nearest import nearest
 from .commands import COMMANDS, Command
+from .devices import TOGETHER
 
 ALSO = {"model": ["--from"], "chat-template": ["--model.chat_template", "--model.chat-template"]}
 """Other spellings of an option: a template is named as in the stages, whose settings have it."""
@@ -118,6 +119,13 @@ def build(name: str, command: Command) -> Parser:
             action="store_true",
             help="make a finished run anew, as after a change of the code; it stays until the new one is "
             "whole. Of a pipeline, the stages that other code or other parents made",
+        )
+    if name in TOGETHER:
+        parser.add_argument(
+            "--devices",
+            type=int,
+            metavar="N",
+            help="share each step among N processes: a GPU each, or a core (default 1)",
         )
     if command.settings:
         parser.add_argument(

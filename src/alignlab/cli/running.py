@@ -9,10 +9,11 @@ from typing import Any
 
 from ..errors import ConfigError, UserError
 from ..recipes.settings import PipelineSettings
+from ..run import ranks
 from ..settings.defaults import following
 from ..settings.resolve import resolve, walk
 from ..text.escapes import one_line, visible
-from . import beforehand
+from . import beforehand, devices
 from .commands import COMMANDS, imported
 from .parser import build, meant, of_kind
 
@@ -36,6 +37,9 @@ def run(name: str, arguments: list[str]) -> int:
             remedy=meant(name, asked, unknown, options) or f"alignlab {name} --help",
         )
     given = vars(known)
+
+    if given.get("devices", 1) != 1 and ranks.size() == 1 and "print_config" not in given:
+        return devices.start([name, *arguments], given["devices"])
 
     values: dict[str, Any] = {
         option.flag.replace("-", "_"): given.get(option.flag, option.default) for option in command.options

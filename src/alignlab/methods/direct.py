@@ -33,7 +33,7 @@ from ..models.pairs import comparisons_of, completion_lengths, distinct, encode
 from ..models.policy import Policy
 from ..models.state import Trained
 from ..records import Comparison, Ranking
-from ..run import RunDir, derive_seed, guard_finite
+from ..run import RunDir, derive_seed, guard_finite, ranks
 from ..settings import DPOSettings, ORPOSettings, PairSettings, SimPOSettings
 from ..settings.rules import check
 
@@ -158,8 +158,10 @@ def train(
     if settings.reference:
         pieces: list[list[int]] = []
         for chosen in batches(0)[:total]:
-            pieces += [pair_rows(chosen[start : start + size]) for start in range(0, len(chosen), size)]
+            parts = (ranks.mine(chosen[start : start + size]) for start in range(0, len(chosen), size))
+            pieces += [pair_rows(part) for part in parts if part]
         reference_N2 = completion_logprobs(policy.model, rows, pieces, policy.pad_id).view(-1, 2)
+        ranks.add_up([reference_N2])
     test_rows, test_places_N2 = distinct(encode(policy, c) for c in test)
     test_batches, test_lengths_N2 = chunks(test_rows, 4096), completion_lengths(test_rows)[test_places_N2]
     test_start_N2 = completion_logprobs(policy.model, test_rows, test_batches, policy.pad_id)[test_places_N2]
@@ -182,7 +184,9 @@ def train(
             2
         )  # for `watch`: log-probabilities of chosen and rejected, against the reference
         for start in range(0, len(chosen), size):
-            micro = chosen[start : start + size]
+            micro = ranks.mine(chosen[start : start + size])
+            if not micro:
+                continue
             layout = laid_out(policy.model, [rows[row] for row in pair_rows(micro)], policy.pad_id)
             policy_N2 = layout.back(token_logprobs_of(policy.model, layout.batch)).sum(1).view(-1, 2)
             ref_N2 = None if reference_N2 is None else reference_N2[micro].to(policy.device)
@@ -212,6 +216,9 @@ def train(
             }
             for key, values in figures.items():
                 sums[key] = sums.get(key, 0.0) + values.detach().sum().item() / len(chosen)
+
+        sums = ranks.added(sums)
+        ranks.add_up([seen_2])
 
         # 5. the update
         learning_rate, grad_norm = optimizer.lr, optimizer.step()

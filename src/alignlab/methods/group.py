@@ -29,7 +29,7 @@ from ..models.policy import Policy
 from ..models.state import Trained
 from ..records import Completion, Prompt
 from ..rollouts import Minibatch, Rollouts
-from ..run import RunDir, guard_finite
+from ..run import RunDir, guard_finite, ranks
 from ..sampling import ModelSampler
 from ..settings import GRPOSettings, RLOOSettings
 
@@ -160,7 +160,7 @@ def read(
     # without a KL penalty a completion that is as good as its baseline has no gradient: no forward pass then
     advantages_B = against_others(scores_B, settings)
     learnt_B = (advantages_B != 0) | bool(settings.kl_coef)
-    pieces = [learnt(piece, learnt_B) for piece in chain.from_iterable(passes[0])]
+    pieces = [learnt(ranks.mine(piece), learnt_B) for piece in chain.from_iterable(passes[0])]
     pieces = [piece for piece in pieces if piece]
 
     # the policy, and the reference, where they are needed
@@ -224,7 +224,7 @@ def update(
     now_BT = torch.zeros(r.mask_BT.shape, device=policy.device)
     totals: dict[str, float] = {}
     for whole in minibatch:
-        piece = learnt(whole, batch.learnt_B)
+        piece = learnt(ranks.mine(whole), batch.learnt_B)
         if not piece:
             continue
         place = r.place(piece)
@@ -263,7 +263,8 @@ def update(
         sums["entropy"] = stats.entropy_BT.sum().item()
         sums["loss"] = loss.item() * kept
         totals = {name: totals.get(name, 0.0) + value for name, value in sums.items()}
-    return {name: total / kept for name, total in totals.items()}, now_BT
+    ranks.add_up([now_BT])
+    return {name: total / kept for name, total in ranks.added(totals).items()}, now_BT
 
 
 def describe(batch: Batch, old_BT: Tensor, settings: RLOOSettings | GRPOSettings) -> dict[str, float]:

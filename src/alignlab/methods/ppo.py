@@ -29,7 +29,7 @@ from ..models.policy import Policy, RewardModel
 from ..models.state import Trained
 from ..records import Completion, Prompt
 from ..rollouts import Minibatch, Rollouts, mean
-from ..run import RunDir, guard_finite
+from ..run import RunDir, guard_finite, ranks
 from ..settings import PPOSettings
 
 GUARDED = ("loss/policy_avg", "loss/value_avg", "policy/grad_norm", "val/grad_norm")
@@ -168,7 +168,7 @@ def read(
     follow.
     """
     r = Rollouts.read(policy, completions)
-    pieces = list(chain.from_iterable(first_pass))
+    pieces = [piece for whole in chain.from_iterable(first_pass) if (piece := ranks.mine(whole))]
     old_BT, ref_BT = r.logprobs_under(
         [rollouts.current(policy), rollouts.frozen(policy, reference)],
         pieces,
@@ -178,6 +178,7 @@ def read(
     with torch.no_grad():
         for piece in pieces:
             old_values_BT[r.place(piece)] = values_of(value_model, [r.rows[i] for i in piece])
+    ranks.add_up([old_values_BT])
     old_values_BT *= r.mask_BT
     rewards_BT = losses.kl_shaped_rewards(scores_B, old_BT, ref_BT, r.mask_BT, kl_coef=kl_coef)
     if settings.whiten_rewards:
@@ -223,7 +224,7 @@ def update(
     r = batch.rollouts
     count = float(r.mask_BT[list(chain.from_iterable(minibatch))].sum())
     totals: dict[str, float] = {}  # over tokens: divided once, the mean of ratios that are all 1 is 1
-    for piece in minibatch:
+    for piece in filter(None, map(ranks.mine, minibatch)):
         rows, place = [r.rows[i] for i in piece], r.place(piece)
         mask_BT = r.mask_BT[place]
         layout = laid_out(policy.model, rows, policy.pad_id)
@@ -252,4 +253,4 @@ def update(
         sums["loss/value_avg"] = value_loss.item() * count
         sums["policy/entropy_avg"] = stats.entropy_BT.sum().item()
         totals = {name: totals.get(name, 0.0) + value for name, value in sums.items()}
-    return {name: total / count for name, total in totals.items()}
+    return {name: total / count for name, total in ranks.added(totals).items()}

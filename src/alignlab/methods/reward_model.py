@@ -40,7 +40,7 @@ from ..models.optimizer import MasterAdamW
 from ..models.policy import RewardModel
 from ..models.state import Trained
 from ..records import Comparison, Ranking
-from ..run import RunDir, derive_seed, guard_finite
+from ..run import RunDir, derive_seed, guard_finite, ranks
 from ..settings import OptimSettings, RewardSettings
 from ..settings.rules import check
 
@@ -127,7 +127,10 @@ def train(
         # 3. prompts read once each, with all their completions behind them
         seed_dropout(derive_seed(order_seed, step, *([half] if half else [])))
         found, size, whole = Read(), settings.micro_batch or len(chosen), len(batch_of(step))
-        for part in (chosen[i : i + size] for i in range(0, len(chosen), size)):
+        read: list[int] = []  # of this process
+        for part in (ranks.mine(chosen[i : i + size]) for i in range(0, len(chosen), size)):
+            if not part:
+                continue
             batch = laid_out(reward_model.model, [row for i in part for row in rows[i]], reward_model.pad_id)
             scores = last_scores(reward_model.model, batch)
 
@@ -147,8 +150,9 @@ def train(
                     total_loss = total_loss + settings.safety * 2 * sign
                 start += len(own)
             found.scores += scores.tolist()
+            read += part
             worst = int(torch.tensor(found.losses).argmax())  # NaN counts as the largest
-            found.worst = learn[chosen[worst]].prompt.text
+            found.worst = learn[read[worst]].prompt.text
             guard_finite(total_loss.item(), step=step, what="the loss", sample=found.worst)
             (total_loss / whole).backward()
         return found
@@ -157,7 +161,8 @@ def train(
     optimizers = [optimizer, label_optimizer] if label_optimizer else [optimizer]
     with Halves(learn_from, optimizers) as halves:
         for step in run.steps(total, desc="reward model", save=trained.state):
-            found = Read.together(halves.step(step, batch_of(step)))
+            parts = ranks.gathered([vars(part) for part in halves.step(step, batch_of(step))])
+            found = Read.together([Read(**part) for theirs in parts for part in theirs if part["losses"]])
 
             # 5. the update
             rate = optimizer.lr

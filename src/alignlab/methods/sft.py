@@ -28,7 +28,7 @@ from ..models.optimizer import MasterAdamW
 from ..models.policy import Policy
 from ..models.state import Trained
 from ..records import Demonstration, Message
-from ..run import RunDir, derive_seed, guard_finite
+from ..run import RunDir, derive_seed, guard_finite, ranks
 from ..settings import SFTSettings
 from ..settings.rules import check
 
@@ -116,13 +116,14 @@ def train(
         chosen = batches(epoch)[place]
         size = settings.micro_batch or len(chosen)
         micros = [
-            collate([rows[i] for i in chosen[start : start + size]], policy, settings)
+            collate([rows[i] for i in part], policy, settings)
             for start in range(0, len(chosen), size)
+            if (part := ranks.mine(chosen[start : start + size]))
         ]
         seed_dropout(derive_seed(seed, "sft", step))  # dropout, where the model has it
 
-        # 4. the loss over the whole batch's token count, so that micro-batches change nothing
-        count = sum(trained_tokens(micro) for micro in micros)
+        # 4. the loss over the whole batch's token count, so that micro-batches and processes change nothing
+        (count,) = ranks.added({"tokens": sum(trained_tokens(micro) for micro in micros)}).values()
         sums = {"loss": 0.0, "entropy": 0.0, "mean_token_accuracy": 0.0}
         for micro in micros:
             stats = token_stats(policy.model, micro)
@@ -137,6 +138,8 @@ def train(
             sums["loss"] += value
             sums["entropy"] += stats.entropy_BT.sum().item() / count
             sums["mean_token_accuracy"] += stats.correct_BT.sum().item() / count
+
+        sums = ranks.added(sums)
 
         # 5. the update
         rate = optimizer.lr

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import Any
 
 import torch
 
 from ..errors import ConfigError
+from ..run import ranks
 from ..run.beside import may_be_lent
 from ..settings import ModelSettings
 from ..text.escapes import first_line
@@ -35,7 +37,7 @@ def pick_device(settings: ModelSettings) -> torch.device:
                 remedy="auto, cpu, cuda or mps",
             ) from error
     if torch.cuda.is_available():
-        return torch.device("cuda")
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) if ranks.size() > 1 else 0)
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 from transformers import LlamaForCausalLM
 
+from ..run import ranks
 from . import adapters, llama
 from .batch import Batch, Layout, lay_out
 from .chat import Rendered
@@ -83,8 +84,10 @@ def completion_logprobs(
 
 def seed_dropout(seed: int) -> None:
     """What is drawn from now on follows from the seed. `torch.manual_seed` also keeps, for each kind of
-    accelerator that is not there, the call and where it came from: three milliseconds, and memory.
+    accelerator that is not there, the call and where it came from: three milliseconds, and memory. Processes
+    that share a step draw apart.
     """
+    seed = seed + ranks.rank()
     if torch.accelerator.is_available():
         torch.manual_seed(seed)
     else:

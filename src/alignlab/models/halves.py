@@ -15,6 +15,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from ..run import ranks
 from ..run.beside import Beside
 from .devices import may_be_copied
 from .optimizer import MasterAdamW
@@ -41,7 +42,8 @@ class Halves:
         self.masters = [master for optimizer in optimizers for master in optimizer.masters]
         weights = [weight for optimizer in optimizers for weight in optimizer.params]
         count = sum(weight.numel() for weight in weights)
-        self.halved = count <= SMALL and all(weight.device.type == "cpu" for weight in weights)
+        alone = ranks.size() == 1
+        self.halved = alone and count <= SMALL and all(weight.device.type == "cpu" for weight in weights)
         self.theirs = [torch.empty_like(master) for master in self.masters] if self.halved else []
         copied = self.halved and may_be_copied()
         if copied:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
+from ..run import ranks
 from ..settings import OptimSettings
 from .gradients import trained
 
@@ -61,7 +62,10 @@ class MasterAdamW:
         )
 
     def step(self) -> float:
-        """Clip, update, clear the gradients; returns the global norm of the gradients before clipping."""
+        """Add up what several processes have, clip, update, clear the gradients; returns the global norm of
+        the gradients before clipping.
+        """
+        self._add_up()
         limit = self.settings.max_grad_norm or math.inf
         norm = torch.nn.utils.get_total_norm([m.grad for m in self.masters if m.grad is not None])
         # AdamW divides as it reads
@@ -76,6 +80,18 @@ class MasterAdamW:
                 master.grad = None
         self.count += 1
         return float(norm)
+
+    def _add_up(self) -> None:
+        """Gradients over all processes: a weight that any of them has a gradient for has one everywhere."""
+        if ranks.size() == 1:
+            return
+        has = torch.tensor([float(master.grad is not None) for master in self.masters])
+        ranks.add_up([has])
+        learnt = [master for master, count in zip(self.masters, has.tolist(), strict=True) if count]
+        for master in learnt:
+            if master.grad is None:
+                master.grad = torch.zeros_like(master)
+        ranks.add_up([master.grad for master in learnt if master.grad is not None])
 
     def state_tensors(self, prefix: str = "optim") -> dict[str, Tensor]:
         """Masters, moments and the step count, for `RunDir.save_state`."""

@@ -19,7 +19,7 @@ from ..models.chat import Rendered
 from ..models.forward import laid_out, token_logprobs_of
 from ..models.policy import Policy
 from ..records import Completion
-from ..run import derive_seed
+from ..run import derive_seed, ranks
 from ..settings import GroupSettings, PPOSettings
 
 Minibatch = list[list[int]]
@@ -86,7 +86,7 @@ class Rollouts:
     ) -> list[Tensor]:
         """(B, T) log-probabilities under each model asked, a forward pass for each piece (rows that are read
         together). With an update's micro-batches as pieces they are its own to the last bit: its first ratio
-        is 1.
+        is 1. Several processes ask for their own pieces each, and all have all answers.
         """
         answers = [torch.zeros(self.mask_BT.shape, device=self.policy.device) for _ in asked]
         for piece in pieces:
@@ -96,6 +96,7 @@ class Rollouts:
                     logprobs_BT[self.place(piece)] = layout.back(
                         token_logprobs_of(model, layout.batch, temperature=temperature)
                     )
+        ranks.add_up(answers)
         return answers
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..feedback import Judge, part_means
 from ..feedback.lagrange import LagrangeJudge
 from ..records import Completion, Score
-from ..run import guard_finite
+from ..run import guard_finite, ranks
 from ..settings import GroupSettings, PPOSettings
 
 
@@ -50,12 +50,16 @@ class Feedback:
 
 
 def judged(judge: Judge, completions: Sequence[Completion], step: int) -> list[Score]:
-    """What a judge says of each completion.
+    """What a judge says of each completion; several processes ask it for their part each.
 
     Raises:
         GuardStop: a score that is not finite, with the step and the completion.
     """
-    scores = judge.score(completions)
+    if ranks.size() == 1:
+        scores = judge.score(completions)
+    else:
+        rows = ranks.shared(lambda _, part: [score.to_json() for score in judge.score(part)], completions)
+        scores = [Score(**row) for row in rows]
     for completion, score in zip(completions, scores, strict=True):
         guard_finite(
             score.value,

@@ -13,7 +13,7 @@ from ..models.batch import pad
 from ..models.chat import Rendered
 from ..models.forward import token_logprobs_of
 from ..models.policy import Policy, context_of
-from ..run import derive_seed
+from ..run import derive_seed, ranks
 from ..settings import PPOSettings
 
 
@@ -46,14 +46,14 @@ class PretrainingText:
         if not self.settings.ptx_coef:
             return {}
         rows = [Rendered(ids, [1] * len(ids)) for ids in self.sample(derive_seed(self.seed, "ptx", *update))]
-        text = pad(rows, self.policy.pad_id).to(self.policy.device)
-        loss, _ = sft_loss(
-            token_logprobs_of(self.policy.model, text),
-            text.loss_mask_BT,
-            denominator=float(text.loss_mask_BT[:, 1:].sum()),
-        )
-        (self.settings.ptx_coef * loss).backward()
-        return {"loss/ptx_avg": loss.item()}
+        count, value = float(sum(len(row.ids) - 1 for row in rows)), 0.0  # nothing predicts a row's first
+        if rows := list(ranks.mine(rows)):
+            text = pad(rows, self.policy.pad_id).to(self.policy.device)
+            logprobs_BT = token_logprobs_of(self.policy.model, text)
+            loss, _ = sft_loss(logprobs_BT, text.loss_mask_BT, denominator=count)
+            (self.settings.ptx_coef * loss).backward()
+            value = loss.item()
+        return ranks.added({"loss/ptx_avg": value})
 
     def sample(self, seed: int) -> list[list[int]]:
         """The rows of one update."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 from ..models.policy import Policy
 from ..records import Completion, Prompt
-from ..run import RunDir, at_step, derive_seed
+from ..run import RunDir, at_step, derive_seed, ranks
 from ..sampling import ModelSampler, Sampling
 from ..sampling.local import LocalSampler
 from .fitting import OnPolicySettings, prompts_that_fit
+
+WRITTEN = ("text", "ids", "logprobs", "finished", "source", "blocked", "prompt_ids")
+"""What processes tell one another of a completion."""
 
 
 class Source:
@@ -47,12 +51,29 @@ class Source:
         """
         prompts = prompts_of_step(self.prompts, count, step, self.seed)
         self.sampler.sync(self.policy.model)
+        seed = derive_seed(self.seed, draws, step)
+
+        def written(first: int, part: Sequence[Prompt]) -> list[list[Any]]:
+            groups = self.sampler.sample(part, self.sampling, seed=seed, first=first)
+            return [[[getattr(c, name) for name in WRITTEN] for c in group] for group in groups]
+
         with at_step(step if at < 0 else at):
-            groups = self.sampler.sample(prompts, self.sampling, seed=derive_seed(self.seed, draws, step))
-        return [completion for group in groups for completion in group]
+            if ranks.size() == 1:
+                groups = self.sampler.sample(prompts, self.sampling, seed=seed)
+                return [completion for group in groups for completion in group]
+            groups = ranks.shared(written, prompts)
+        return [
+            _completion(prompt, row) for prompt, group in zip(prompts, groups, strict=True) for row in group
+        ]
 
     def close(self) -> None:
         self.sampler.close()
+
+
+def _completion(prompt: Prompt, row: Sequence[Any]) -> Completion:
+    told: dict[str, Any] = dict(zip(WRITTEN, row, strict=True))
+    told |= {name: tuple(told[name]) for name in ("ids", "logprobs", "prompt_ids")}
+    return Completion(prompt, **told)
 
 
 def prompts_of_step(prompts: Sequence[Prompt], count: int, step: int, seed: int) -> list[Prompt]:

@@ -16,7 +16,7 @@ from ..text.disk import remove, sweep, sync_all, write_whole
 from ..text.escapes import visible
 from ..text.lines import append_lines
 from ..text.streams import say
-from . import manifest, states, trackers
+from . import manifest, ranks, states, trackers
 from .chunks import in_chunks
 from .files import read_json, read_sealed, write_json, write_sealed, writing
 from .identity import versions
@@ -87,7 +87,35 @@ class RunDir:
                 be a run folder.
             ResourceError: no space or no right to write.
         """
-        out = Path(out)
+        how = {"stage": stage, "config": config, "seed": seed, "parents": parents, "data": data}
+        if ranks.rank():
+            return RunDir._followed(Path(out), how)
+        run = RunDir._opened(Path(out), **how, resume=resume, tracker=tracker)
+        ranks.tell({"done": run.done, "state": str(run._state.absolute()) if run._state else ""})
+        return run
+
+    @staticmethod
+    def _followed(out: Path, how: Mapping[str, Any]) -> RunDir:
+        """The run that rank 0 has opened: what this process writes is nobody's, and it goes on from there."""
+        told = ranks.hear()
+        if told["done"]:
+            return RunDir(out, tidied(out), done=True)
+        run = RunDir._opened(ranks.scratch() / out.name, **how, resume=False, tracker=())
+        run._state = Path(told["state"]) if told["state"] else None
+        return run
+
+    @staticmethod
+    def _opened(
+        out: Path,
+        *,
+        stage: str,
+        config: Mapping[str, Any],
+        seed: int,
+        parents: Sequence[str | Path],
+        data: Mapping[str, str] | None,
+        resume: Resume,
+        tracker: Sequence[str],
+    ) -> RunDir:
         check_out(out)
         lineage = {str(parent): finished_key(parent) for parent in parents}
         wanted = Wanted(out, stage, config, seed, data or {}, lineage)
@@ -138,8 +166,8 @@ class RunDir:
         return path.stat().st_size if path.exists() else 0
 
     def note(self, text: str) -> None:
-        """A line for the person who is watching, on stderr; empty text says nothing."""
-        if text:
+        """A line for the person who is watching, on stderr, said once; empty text says nothing."""
+        if text and not ranks.rank():
             say(visible(text))
 
     def add_data(self, name: str, records: Iterable[Row]) -> str:
@@ -193,7 +221,8 @@ class RunDir:
             for step in range(first, total):
                 yield step
                 advance(step + 1)
-                if save and (self._interrupts.asked or self.should_save(step)):
+                self._interrupts.asked = ranks.most(self._interrupts.asked)
+                if save and not ranks.rank() and (self._interrupts.asked or self.should_save(step)):
                     self.save_state(step, *save())
                 if self._interrupts.asked:
                     self._onlookers.close()
