@@ -1,0 +1,158 @@
+"""What one process does, or each of several: train a tiny model by every method that several share.
+
+python together.py MODEL_FOLDER OUT CASE...   under RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from alignlab.feedback import RuleJudge
+from alignlab.methods import direct, group, ppo, reward_model, sft
+from alignlab.models.load import load_policy, load_reward_model
+from alignlab.models.state import trainable_tensors
+from alignlab.records import Completion, Demonstration, Prompt, Ranking
+from alignlab.run import RunDir, ranks
+from alignlab.settings import (
+    AdapterSettings,
+    DPOSettings,
+    GRPOSettings,
+    ModelSettings,
+    OptimSettings,
+    PPOSettings,
+    RewardSettings,
+    RLOOSettings,
+    SamplingSettings,
+    SFTSettings,
+)
+
+OPTIM = OptimSettings(lr=3e-3)
+PROMPTS = [Prompt.user(f"{i} apples?") for i in range(14)]
+DEMOS = [Demonstration(prompt, "yes " * (1 + i % 4)) for i, prompt in enumerate(PROMPTS)]
+RANKINGS = [
+    Ranking(p, tuple(Completion(p, text) for text in ("yes, all", "some of them", "no")), (1, 2, 3))
+    for p in PROMPTS
+]
+LOW = RuleJudge("low", lambda c: -sum(c.ids) / 256 / max(1, len(c.ids)))
+LOOP: dict[str, Any] = {
+    "steps": 3,
+    "rollouts": 12,
+    "per_prompt": 3,
+    "micro_batch": 5,
+    "missing_end_penalty": 0.0,
+    "sampling": SamplingSettings(max_new_tokens=5),
+    "optim": OptimSettings(lr=5e-3, schedule="constant", warmup=0.0, weight_decay=0.0),
+}
+PLAIN = ModelSettings(precision="fp32")
+Found = tuple[Any, dict[str, Any]]
+
+
+def train_sft(base: Path, run: RunDir, adapter: AdapterSettings | None = None) -> Found:
+    """Batches of 4 in micro-batches of 3: the last has a row, and one process none."""
+    policy = load_policy(base, PLAIN, adapter, trainable=True)
+    settings = SFTSettings(epochs=2, batch=4, micro_batch=3, held_out=0.2, optim=OPTIM)
+    return policy.model, sft.train(run, policy, DEMOS, settings, seed=5)
+
+
+def train_lora(base: Path, run: RunDir) -> Found:
+    return train_sft(base, run, AdapterSettings(rank=4, alpha=8))
+
+
+def train_wrong(base: Path, run: RunDir) -> Found:
+    """Each process divides by its own tokens, as a mean over processes does."""
+    rightly, ranks.added = ranks.added, dict  # type: ignore[assignment]
+    try:
+        return train_sft(base, run)
+    finally:
+        ranks.added = rightly
+
+
+def train_reward(base: Path, run: RunDir) -> Found:
+    model = load_reward_model(base, PLAIN, init_head=True, trainable=True)
+    settings = RewardSettings(epochs=2, batch=4, micro_batch=3, held_out=0.2, optim=OPTIM)
+    return model.model, reward_model.train(run, model, RANKINGS, settings, seed=5)
+
+
+def train_dpo(base: Path, run: RunDir) -> Found:
+    policy = load_policy(base, PLAIN, trainable=True)
+    settings = DPOSettings(epochs=2, batch=4, micro_batch=3, held_out=0.2, optim=OPTIM)
+    return policy.model, direct.train(run, policy, RANKINGS, settings, seed=5)
+
+
+def _group(base: Path, run: RunDir, settings: RLOOSettings | GRPOSettings) -> Found:
+    policy = load_policy(base, PLAIN, trainable=True)
+    return policy.model, group.train(
+        run, policy, load_policy(base, PLAIN), PROMPTS, settings, judge=LOW, seed=3
+    )
+
+
+def train_rloo(base: Path, run: RunDir) -> Found:
+    return _group(base, run, RLOOSettings(**LOOP, kl_coef=0.05))
+
+
+def train_grpo(base: Path, run: RunDir) -> Found:
+    """Two updates a step, their log-probabilities asked before."""
+    return _group(base, run, GRPOSettings(**LOOP, minibatch=6, kl_coef=0.05, kl_penalty="k3_in_loss"))
+
+
+def train_ppo(base: Path, run: RunDir) -> Found:
+    policy = load_policy(base, PLAIN, trainable=True)
+    value = load_reward_model(base, PLAIN, init_head=True, trainable=True)
+    settings = PPOSettings(
+        **LOOP, epochs=2, minibatch=6, kl_coef=0.05, whiten_rewards=True, ptx_coef=0.5, ptx_batch=3
+    )
+    text = [[5 + i, 9, 40 + i, 7] for i in range(8)]
+    summary = ppo.train(
+        run, policy, load_policy(base, PLAIN), value, PROMPTS, settings, judge=LOW, ptx_rows=text, seed=3
+    )
+    return policy.model, summary
+
+
+CASES: dict[str, Callable[[Path, RunDir], Found]] = {
+    "sft": train_sft,
+    "lora": train_lora,
+    "wrong": train_wrong,
+    "reward": train_reward,
+    "dpo": train_dpo,
+    "rloo": train_rloo,
+    "grpo": train_grpo,
+    "ppo": train_ppo,
+}
+
+
+def train(case: str, base: Path, out: Path) -> dict[str, torch.Tensor]:
+    """One run, finished, and what it trained."""
+    torch.manual_seed(1)
+    run = RunDir.open(out / case, stage="test", config={}, seed=0)
+    _die_in_time(run)
+    model, summary = CASES[case](base, run)
+    run.finish(summary)
+    return {name: tensor.detach().clone() for name, tensor in trainable_tensors(model).items()}
+
+
+def _die_in_time(run: RunDir) -> None:
+    """DIES=RANK:STEP: that process is gone in that step."""
+    who, _, when = os.environ.get("DIES", ":").partition(":")
+    log = run.log
+
+    def log_and_die(step: int, metrics: Any) -> None:
+        if str(ranks.rank()) == who and str(step) == when:
+            os._exit(9)
+        log(step, metrics)
+
+    run.log = log_and_die  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    from safetensors.torch import save_file
+
+    folder, into = Path(sys.argv[1]), Path(sys.argv[2])
+    for name in sys.argv[3:]:
+        weights = train(name, folder, into)
+        save_file(weights, into / f"{name}-{ranks.rank()}.safetensors")
