@@ -32,6 +32,7 @@ SMALL = {
     "collect --kind crowd": "--count 24",
     "collect --kind self-instruct": "--demonstrations 8 --rounds 2 --batch 16 --model.threads 1",
     "eval": "--prompts 12 --model.threads 1",
+    "plan": "",
     "town check": "--count 60",
     "chat": "",
     "report": "",
