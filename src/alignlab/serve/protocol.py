@@ -168,7 +168,7 @@ def read_ask(row: Mapping[str, Any], *, chat: bool) -> Ask:
     if chat and echo and not _opened(prompts):
         raise Refusal(
             400,
-            "a chat is echoed where its last message is the assistant's, which is gone on with; leave echo out",
+            "a chat is echoed where its last message is the assistant's and is gone on with; leave echo out",
             param="echo",
         )
     limit = "max_completion_tokens" if row.get("max_completion_tokens") is not None else "max_tokens"

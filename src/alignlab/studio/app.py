@@ -9,8 +9,9 @@ import sys
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -44,6 +45,7 @@ STATUS = {
     "not_saved": 503,
 }
 """What the store refuses, as a status."""
+_any_object: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 RANKS: Sequence[schema.Role] = ("anyone", "annotator", "instructor")
 """Roles, each with all that those before it may."""
 
@@ -107,8 +109,13 @@ async def _asked(row: Endpoint, request: Request) -> schema.Part:
             if len(dict(query)) < len(query) or set(dict(query)) & set(request.path_params):
                 raise Refused(400, "a field of the query stands there twice")
             return row.asks.model_validate({**dict(query), **request.path_params})
-        body = await asyncio.wait_for(_body(request), BODY_SECONDS)
-        return row.asks.model_validate_json(body or b"{}")
+        body = await asyncio.wait_for(_body(request), BODY_SECONDS) or b"{}"
+        if not request.path_params:
+            return row.asks.model_validate_json(body)
+        given = _any_object.validate_json(body)
+        if set(given) & set(request.path_params):
+            raise Refused(400, "a field of the body stands in the path already")
+        return row.asks.model_validate({**given, **request.path_params})
     except TimeoutError:
         raise Refused(408, f"the body did not come within {BODY_SECONDS:.0f} s") from None
     except ClientDisconnect:

@@ -78,7 +78,12 @@ def _operation(row: Endpoint, named: dict[Any, Any], schemas: dict[str, Any]) ->
         others = [name for name in fields if name not in in_path]
         parameters += [_parameter(name, fields[name], "query", required=name in needed) for name in others]
     else:
-        found["requestBody"] = {"required": True, "content": {MEDIA["json"]: {"schema": named[row.asks]}}}
+        body = named[row.asks]
+        if in_path:
+            needed = [name for name in asked.get("required", ()) if name not in in_path]
+            others = {name: field for name, field in fields.items() if name not in in_path}
+            body = {**asked, "properties": others, "required": needed}
+        found["requestBody"] = {"required": True, "content": {MEDIA["json"]: {"schema": body}}}
     if parameters:
         found["parameters"] = parameters
     if row.role != "anyone":
