@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, select
 
-from ..evals.statistics import bootstrap_times, win_rate
+from ..evals.statistics import Z, win_rate
 from ..records import Ranking
 from . import fold, schema
 from .errors import Refused
@@ -94,36 +94,29 @@ def is_sealed(connection: Connection, task: str) -> bool:
     return plan is not None and len(counted(connection, task, plan)) < plan.votes
 
 
-def figures(votes: Sequence[Said], *, seed: int = 0) -> dict[str, Any]:
+def figures(votes: Sequence[Said]) -> dict[str, Any]:
     """What votes on pairs say of the second side against the first.
 
     Returns:
-        won: votes for the first and for the second; ties. S over items: rate, how often the second is
-            preferred, a tie being half; and from a logistic model of it (log-odds = a + b place + c length,
-            place 1 where the second is seen first, else -1, length in doublings): equal, the rate by a alone;
-            first_seen, of equals the rate of the answer that is seen first; longer, of equals that of one
-            twice as long. Coefficients have a normal prior of standard deviation `PRIOR`.
+        won: votes for the first and for the second; ties. S: rate, how often the second is preferred, a tie
+            being half; and from a logistic model of it (log-odds = a + b place + c length, place 1 where the
+            second is seen first, else -1, length in doublings): equal, the rate by a alone; first_seen, of
+            equals the rate of the answer that is seen first; longer, of equals that of one twice as long.
+            Coefficients have a normal prior of standard deviation `PRIOR`; their intervals are those of the
+            normal distribution at the maximum (Laplace's approximation).
     """
     signs = [sign for said in votes for _, _, sign in said.pairs()]
-    preferred = np.array([(1 + sign) / 2 for sign in signs])
-    place = np.array([1.0 if said.given["order"][0] == 1 else -1.0 for said in votes])
-    length = np.array([_doublings(said.asked) for said in votes])
-    columns_3N = np.stack([np.ones(len(votes)), place, length])
-    prompts = [said.item for said in votes]
-
-    def share(k: int) -> dict[str, Any]:
-        def of(times: np.ndarray) -> np.ndarray:
-            return 1 / (1 + np.exp(-_fitted(columns_3N, preferred, times)[..., k]))
-
-        return bootstrap_times(of, len(votes), len(votes), seed=seed)
-
+    preferred = [(1 + sign) / 2 for sign in signs]
+    places = [1.0 if said.given["order"][0] == 1 else -1.0 for said in votes]
+    lengths = [_doublings(said.asked) for said in votes]
+    equal, first_seen, longer = _fitted(np.array([[1.0] * len(votes), places, lengths]), np.array(preferred))
     return {
         "won": [signs.count(-1), signs.count(1)],
         "ties": signs.count(0),
-        "rate": win_rate(preferred.tolist(), [0.5] * len(votes), prompts=prompts),
-        "equal": share(0),
-        "first_seen": share(1),
-        "longer": share(2),
+        "rate": win_rate(preferred, [0.5] * len(votes), prompts=[said.item for said in votes]),
+        "equal": equal,
+        "first_seen": first_seen,
+        "longer": longer,
     }
 
 
@@ -133,19 +126,21 @@ def _doublings(asked: Ranking) -> float:
     return math.log2(second / first)
 
 
-def _fitted(columns_KN: np.ndarray, y_N: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """(..., K) coefficients of a logistic model of y, each of N rows counted `times` (..., N), with a normal
-    prior: the maximum, by Newton's method.
-    """
-    size = len(columns_KN)
-    beta = np.zeros((*times.shape[:-1], size))
-    prior = np.eye(size) / PRIOR**2
+def _fitted(columns_KN: np.ndarray, y_N: np.ndarray) -> list[dict[str, Any]]:
+    """S of the rate that each of K coefficients of a logistic model of y stands for, by Newton's method."""
+    beta, prior = np.zeros(len(columns_KN)), np.eye(len(columns_KN)) / PRIOR**2
+    spread = prior
     for _ in range(STEPS):
         p = 1 / (1 + np.exp(-(beta @ columns_KN)))
-        slope = (times * (y_N - p)) @ columns_KN.T - beta @ prior
-        bend = np.einsum("kn,...n,ln->...kl", columns_KN, times * p * (1 - p), columns_KN) + prior
-        beta = beta + np.linalg.solve(bend, slope[..., None])[..., 0]
-    return beta
+        spread = np.linalg.inv((columns_KN * p * (1 - p)) @ columns_KN.T + prior)
+        step = spread @ (columns_KN @ (y_N - p) - prior @ beta)
+        beta = beta + step / max(1.0, np.abs(step).max())
+    half = Z * np.sqrt(np.diag(spread))
+    low, mean, high = (1 / (1 + np.exp(-each)) for each in (beta - half, beta, beta + half))
+    return [
+        {"mean": float(mean[k]), "ci": [float(low[k]), float(high[k])], "n": len(y_N)}
+        for k in range(len(beta))
+    ]
 
 
 def choose(
