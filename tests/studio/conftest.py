@@ -179,15 +179,15 @@ def filled(studio: Studio) -> Callable[[str], str]:
     run = id_of("demo/ppo")
 
     @cache
-    def task() -> str:
+    def compared() -> str:
         prompt = Prompt.user("Which is better?")
         answers = tuple(Completion(prompt, text) for text in ("this", "that"))
         plan = Plan(("demo/sft", "demo/ppo"), votes=1)
         return studio.desk.store.do(make, [Ranking(prompt, answers, (1, 1))], plan)[0]
 
     def fill(path: str) -> str:
-        if path.startswith("/api/tasks/"):
-            path = path.replace("{id}", task())
+        if path.endswith("/result"):
+            path = path.replace("{id}", compared())
         page = id_of("demo/report.html")
         path = path.replace("/pages/{id}", f"/pages/{page}").replace("{id}", run).replace("{row}", "0")
         query = {"/tokens": "?step=1&place=0", "/compare": f"?runs={run}"}

@@ -35,6 +35,7 @@ from .table import SCREENS, TABLE
 NAMES = ("127.0.0.1", "localhost")  # by which it is called
 STATIC = Path(__file__).with_name("static")
 BODY_SECONDS = 10.0  # in which a body must come
+FIELDS = TypeAdapter(dict[str, Any])  # of a body
 STATUS = {
     "not_found": 404,
     "not_yours": 403,
@@ -45,7 +46,6 @@ STATUS = {
     "not_saved": 503,
 }
 """What the store refuses, as a status."""
-_any_object: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 RANKS: Sequence[schema.Role] = ("anyone", "annotator", "instructor")
 """Roles, each with all that those before it may."""
 
@@ -109,13 +109,11 @@ async def _asked(row: Endpoint, request: Request) -> schema.Part:
             if len(dict(query)) < len(query) or set(dict(query)) & set(request.path_params):
                 raise Refused(400, "a field of the query stands there twice")
             return row.asks.model_validate({**dict(query), **request.path_params})
-        body = await asyncio.wait_for(_body(request), BODY_SECONDS) or b"{}"
-        if not request.path_params:
-            return row.asks.model_validate_json(body)
-        given = _any_object.validate_json(body)
-        if set(given) & set(request.path_params):
-            raise Refused(400, "a field of the body stands in the path already")
-        return row.asks.model_validate({**given, **request.path_params})
+        body = await asyncio.wait_for(_body(request), BODY_SECONDS)
+        fields = FIELDS.validate_json(body or b"{}")
+        if set(fields) & set(request.path_params):
+            raise Refused(400, "a field of the address stands in the body too")
+        return row.asks.model_validate({**fields, **request.path_params})
     except TimeoutError:
         raise Refused(408, f"the body did not come within {BODY_SECONDS:.0f} s") from None
     except ClientDisconnect:
