@@ -308,6 +308,7 @@ def test_a_blind_talk_names_nobody_before_the_choice(talking: Callable[[str], St
         assert sorted(told.json["names"]) == ["town-m", "town-s"] and not told.json["voted"]
         assert len(told.json["verdicts"]) == 2
         assert post(studio, "/api/talk/choice", choice).status == 404
+        assert ask(studio, two(QUESTION, blind=True, drawn=begin["drawn"])).status == 409
         orders.add(tuple(told.json["names"]))
         if len(orders) == 2:
             break

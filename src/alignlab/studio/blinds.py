@@ -48,10 +48,12 @@ class Blinds:
         self._lock, self._waiting = threading.Lock(), OrderedDict[str, Blind]()
 
     def drawn(self, models: Sequence[Model], key: str | None) -> tuple[str, Blind]:
-        """The draw of a key, if it is of these models, else a new one."""
+        """The draw of a key, or a new one. Raises Refused: 409, it is told by now, or of other models."""
         with self._lock:
-            known = self._waiting.get(key or "")
-            if key and known and {model.id for model in known.models} == {model.id for model in models}:
+            if key is not None:
+                known = self._waiting.get(key)
+                if known is None or {model.id for model in known.models} != {model.id for model in models}:
+                    raise Refused(409, "who stood where is told already", remedy="another conversation")
                 return key, known
             order = list(models)
             if secrets.randbits(1):
