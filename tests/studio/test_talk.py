@@ -17,6 +17,7 @@ from alignlab.run import derive_seed
 from alignlab.studio.models import BASES
 from alignlab.studio.scan import id_of
 from alignlab.studio.speakers import Speaker
+from alignlab.studio.talk import Written
 from alignlab.votes.figures import votes_of
 from alignlab.votes.tasks import Task, add_task
 
@@ -185,6 +186,21 @@ def test_an_answer_comes_in_pieces_with_its_tokens_and_a_verdict(
     assert studio.get("/api/models")["rows"][0]["loaded"]
 
 
+def test_tokens_may_come_before_their_text_and_share_a_character() -> None:
+    def row(raw: bytes, name: str = "") -> dict[str, Any]:
+        return {"token": name or raw.decode(), "bytes": list(raw), "logprob": -1.0, "top_logprobs": []}
+
+    written, euro = Written(), "\u20ac".encode()
+    early = written.take(
+        {"delta": {"content": "a"}, "logprobs": {"content": [row(b"a"), row(b" b"), row(euro[:1], "bytes")]}}
+    )
+    assert [token.text for token in early.tokens] == ["a"]
+    late = written.take({"delta": {"content": " b\u20ac"}, "logprobs": {"content": [row(euro[1:], "bytes")]}})
+    assert [token.text for token in late.tokens] == [" b", "", "\u20ac"]
+    end = {"delta": {}, "finish_reason": "stop", "logprobs": {"content": [row(b"<end>")]}}
+    assert [(token.text, token.name) for token in written.take(end).tokens] == [("", "<end>")]
+
+
 def test_two_models_answer_side_by_side_each_in_its_own_conversation(
     talking: Callable[[str], Studio], log: Path
 ) -> None:
@@ -267,7 +283,7 @@ def test_a_process_that_dies_in_an_answer_says_so_and_the_next_question_starts_a
     (failed,) = of("failed", found)
     assert "ended in the middle" in failed["what"] and "next question" in failed["remedy"]
     assert of("end", found) == []
-    assert of("end", events(ask(talking("well"), one())))
+    until(lambda: of("end", events(ask(talking("well"), one()))))
 
 
 def test_two_models_are_loaded_at_most_and_the_one_asked_longest_ago_makes_room(
@@ -397,10 +413,11 @@ def test_the_process_of_a_model_ends_with_whoever_started_it(tmp_path: Path) -> 
         "from alignlab.studio import child\n"
         "child.serve = lambda **_: time.sleep(60)\n"
         "child.LOOK = 0.05\n"
+        "parent = os.getpid()\n"
         "if pid := os.fork():\n"
         "    print(pid, flush=True)\n"
         "    time.sleep(60)\n"
-        "child.main('x', os.getppid())\n"
+        "child.main('x', parent)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert parent.stdout

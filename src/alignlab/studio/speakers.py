@@ -162,7 +162,7 @@ class Speakers:
     def _begin(self, model: Model, keep: set[str]) -> None:
         """The process of a model, a new one where there is none, it has died, or the weights are others."""
         known = self._speakers.get(model.id)
-        dead = known is not None and not known.lives and not known.problem
+        dead = known is not None and known.address is not None and not known.lives
         if known is not None and (dead or known.stamp != stamp_of(model)):
             self._give_up(model.id)
             known = None

@@ -10,6 +10,7 @@ import asyncio
 import codecs
 import sys
 import traceback
+from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import cache
@@ -132,31 +133,36 @@ async def _length(address: Address, messages: Messages) -> int:
 
 
 class Written:
-    """An answer as it grows, and which part of it each token is."""
+    """An answer as it grows, and which part of it each token is. Tokens may come before their text."""
 
     def __init__(self) -> None:
         self.text = ""
         self._at = 0  # characters that tokens have so far
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._waiting: deque[tuple[str, dict[str, Any]]] = deque()
 
     def take(self, choice: dict[str, Any]) -> schema.TalkPiece:
-        """A choice of one event, as a piece of side 0."""
+        """A choice of one event, as a piece of side 0. The bytes of a character that several tokens share are
+        the last one's.
+        """
         delta, told = choice.get("delta"), choice.get("logprobs") or {}
         said = text(delta.get("content")) if isinstance(delta, dict) else text(choice.get("text"))
         self.text += said
-        rows = told["content"] if "content" in told else _rows_of(told)
-        return schema.TalkPiece(side=0, text=said, tokens=[self._token(row) for row in rows])
-
-    def _token(self, row: dict[str, Any]) -> schema.TalkToken:
-        """A token. The bytes of a character that several tokens share are the last one's."""
-        piece = self._decoder.decode(bytes(row["bytes"]))
-        if piece and self.text.startswith(piece, self._at):
+        for row in told["content"] if "content" in told else _rows_of(told):
+            self._waiting.append((self._decoder.decode(bytes(row["bytes"])), row))
+        tokens = []
+        while self._waiting and (choice.get("finish_reason") or self._there(self._waiting[0][0])):
+            piece, row = self._waiting.popleft()
+            if not self.text.startswith(piece, self._at):
+                piece = ""
             self._at += len(piece)
-        else:
-            piece = ""
-        return schema.TalkToken(
-            text=piece, name=text(row["token"], 200), logprob=row["logprob"], top=_top(row)
-        )
+            name = text(row["token"], 200)
+            tokens.append(schema.TalkToken(text=piece, name=name, logprob=row["logprob"], top=_top(row)))
+        return schema.TalkPiece(side=0, text=said, tokens=tokens)
+
+    def _there(self, piece: str) -> bool:
+        """Whether the text has come as far as a token goes."""
+        return self._at + len(piece) <= len(self.text)
 
 
 def _rows_of(told: dict[str, Any]) -> list[dict[str, Any]]:
