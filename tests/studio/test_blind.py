@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import math
 import random
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from alignlab.errors import DataError
 from alignlab.records import Completion, Prompt, Ranking
+from alignlab.settings import VotesSettings
+from alignlab.stages.votes import vote_rankings
 from alignlab.studio.scan import id_of
 from alignlab.votes import blind
 from alignlab.votes.assignment import ask
 from alignlab.votes.errors import Refused
-from alignlab.votes.figures import Said
+from alignlab.votes.exchange import write_votes
+from alignlab.votes.figures import Said, votes_of
 from alignlab.votes.people import join
 from alignlab.votes.store import Store
 from alignlab.votes.voting import Ballot, undo, vote_on
@@ -65,7 +70,8 @@ def vote(store: Store, task: str, person: str, strength: int = 1) -> str:
     return ballot.id
 
 
-def test_names_come_with_the_last_planned_vote_and_in_no_byte_before(studio: Studio) -> None:
+def test_names_come_with_the_last_planned_vote_and_in_no_byte_before(studio: Studio, tmp_path: Path) -> None:
+    collect = partial(vote_rankings, out=tmp_path / "out", seed=0, resume=False, settings=VotesSettings())
     made = begin(studio)
     assert made.status == 200
     task = made.json["task"]
@@ -77,13 +83,19 @@ def test_names_come_with_the_last_planned_vote_and_in_no_byte_before(studio: Stu
     for votes in range(10):
         answer = studio.ask(f"/api/tasks/{task}/result")
         assert answer.json == {"name": "Blind A/B 1", "votes": votes, "planned": 10, "figures": None}
-        with store.reading() as connection:
-            assert blind.is_sealed(connection, task)
+        with store.reading() as connection, pytest.raises(DataError, match=f"^{votes} of 10 votes"):
+            write_votes(connection, "Blind A/B 1", tmp_path / "votes.jsonl")
+        with pytest.raises(DataError, match="names wait"):
+            collect(task="Blind A/B 1", folder=str(tmp_path / "runs"))
         bodies = made.body + answer.body + repr(store.do(ask, task, person)).encode()
         assert not [name for name in NAMES if name.encode() in bodies]
         last = vote(store, task, person)
     shown = studio.get(f"/api/tasks/{task}/result")
     assert shown["votes"] == 10
+    with store.reading() as connection:
+        assert write_votes(connection, "Blind A/B 1", tmp_path / "votes.jsonl")["card"]["votes"] == 10
+        firsts = {said.asked.completions[0].source for said in votes_of(connection, task)}
+    assert firsts == {"demo/sft", "demo/ppo"}, "no place is a side's"
     sides = shown["figures"]["sides"]
     assert [side["id"] for side in sides] == RUNS.split(",")
     assert [side["name"] for side in sides] == ["sft", "ppo"]
@@ -122,13 +134,19 @@ def test_any_other_task_has_no_result(studio: Studio) -> None:
         studio.desk.store.do(blind.choose, "nobody", task, ranking, strength=1, order=(0, 1))
 
 
+PLAN = blind.Plan(("a", "b"), votes=10)
+
+
 def said(place: int, *, seen_first: int, second: bool | None, words: tuple[int, int] = (5, 5)) -> Said:
-    """A vote on an item of its own; `second` is preferred, or neither (None)."""
+    """A vote on an item of its own; `second` is preferred, or neither (None). In odd ones it stands first."""
     prompt = Prompt.user(f"{place}?")
-    texts = tuple(Completion(prompt, f"{side} " + "word " * (n - 1)) for side, n in enumerate(words))
+    texts = [Completion(prompt, "word " * n, source="ab"[side]) for side, n in enumerate(words)]
     strength = 0 if second is None else 1 if second else -1
     given = {"order": [seen_first, 1 - seen_first], "strength": strength}
-    ranking = Ranking(prompt, texts, (1, 1))
+    if place % 2:
+        texts.reverse()
+        given = {"order": [1 - seen_first, seen_first], "strength": -strength}
+    ranking = Ranking(prompt, tuple(texts), (1, 1))
     return Said(f"v{place}", place, f"i{place}", "p", given, "random", False, ranking, "train", None)
 
 
@@ -144,7 +162,7 @@ def test_figures_part_what_is_preferred_from_where_it_stood_and_how_long_it_is()
             found.append(said(place, seen_first=seen_first, second=second, words=words))
         return found
 
-    told = blind.figures(votes(0.5, 0.3, 0.8))
+    told = blind.figures(votes(0.5, 0.3, 0.8), PLAN)
     for name, logit in (("equal", 0.5), ("first_seen", 0.3), ("longer", 0.8)):
         low, high = told[name]["ci"]
         assert low < 1 / (1 + math.exp(-logit)) < high and high - low < 0.1
@@ -152,8 +170,8 @@ def test_figures_part_what_is_preferred_from_where_it_stood_and_how_long_it_is()
 
 
 def test_figures_of_a_clean_sweep_are_finite_and_ties_are_half() -> None:
-    told = blind.figures([said(k, seen_first=k % 2, second=True) for k in range(60)])
+    told = blind.figures([said(k, seen_first=k % 2, second=True) for k in range(60)], PLAN)
     assert told["won"] == [0, 60] and told["rate"]["mean"] == 1.0
     assert 0.9 < told["equal"]["mean"] < 1 and told["first_seen"]["mean"] == pytest.approx(0.5)
-    told = blind.figures([said(k, seen_first=k % 2, second=None) for k in range(10)])
+    told = blind.figures([said(k, seen_first=k % 2, second=None) for k in range(10)], PLAN)
     assert told["ties"] == 10 and told["rate"]["mean"] == 0.5 and told["equal"]["mean"] == pytest.approx(0.5)

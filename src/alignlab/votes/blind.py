@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, select
 
+from ..errors import DataError
 from ..evals.statistics import Z, win_rate
 from ..records import Ranking
 from . import fold, schema
@@ -35,12 +37,16 @@ class Plan:
     """What was decided before the first vote.
 
     Attributes:
-        sides: sources of the two answers, those of the first and of the second of every item.
+        sides: the two sources, first and second. Which of an item's answers is whose is drawn for each item.
         votes: that are counted; further ones are not.
     """
 
     sides: tuple[str, str]
     votes: int
+
+    def second(self, asked: Ranking) -> int:
+        """The place of the second side's answer."""
+        return int(asked.completions[1].source == self.sides[1])
 
 
 def make(transaction: Transaction, rankings: Sequence[Ranking], plan: Plan) -> tuple[str, str, Added]:
@@ -48,7 +54,7 @@ def make(transaction: Transaction, rankings: Sequence[Ranking], plan: Plan) -> t
     pairs.
 
     Args:
-        rankings: pairs, the answers by `plan.sides` in that order; of more than the plan needs, the first.
+        rankings: pairs of answers by `plan.sides`, in any order; of more than the plan needs, the first.
 
     Raises:
         Refused: invalid, fewer than the plan needs.
@@ -61,7 +67,8 @@ def make(transaction: Transaction, rankings: Sequence[Ranking], plan: Plan) -> t
     added = Added()
     for ranking in rankings:
         if len(added.ids) < most:
-            add_item(transaction, id, task, ranking, added)
+            order = [0, 1] if secrets.randbits(1) else [1, 0]  # no figure of the task says which side wins
+            add_item(transaction, id, task, ranking.only(order), added)
     if len(added.ids) < plan.votes:
         raise Refused(
             "invalid",
@@ -88,13 +95,20 @@ def counted(connection: Connection, task: str, plan: Plan) -> list[Said]:
     return sorted(votes, key=lambda said: said.seq)[: plan.votes]
 
 
-def is_sealed(connection: Connection, task: str) -> bool:
-    """Whether nobody may be told who wrote what: a blind comparison whose planned votes are not there."""
+def check_open(connection: Connection, task: str) -> None:
+    """Raises DataError for a task of which nobody may be told who wrote what yet: a blind comparison whose
+    planned votes are not there.
+    """
     plan = plan_of(connection, task)
-    return plan is not None and len(counted(connection, task, plan)) < plan.votes
+    if plan is not None and (there := len(counted(connection, task, plan))) < plan.votes:
+        raise DataError(
+            f"{there} of {plan.votes} votes of a blind comparison are there, and its names wait for all",
+            where=task_of(connection, task)[0].name,
+            remedy="the rest of the votes",
+        )
 
 
-def figures(votes: Sequence[Said]) -> dict[str, Any]:
+def figures(votes: Sequence[Said], plan: Plan) -> dict[str, Any]:
     """What votes on pairs say of the second side against the first.
 
     Returns:
@@ -105,10 +119,17 @@ def figures(votes: Sequence[Said]) -> dict[str, Any]:
             Coefficients have a normal prior of standard deviation `PRIOR`; their intervals are those of the
             normal distribution at the maximum (Laplace's approximation).
     """
-    signs = [sign for said in votes for _, _, sign in said.pairs()]
+    seconds = [plan.second(said.asked) for said in votes]
+    signs = [
+        sign if second else -sign
+        for said, second in zip(votes, seconds, strict=True)
+        for _, _, sign in said.pairs()
+    ]
     preferred = [(1 + sign) / 2 for sign in signs]
-    places = [1.0 if said.given["order"][0] == 1 else -1.0 for said in votes]
-    lengths = [_doublings(said.asked) for said in votes]
+    places = [
+        1.0 if said.given["order"][0] == second else -1.0 for said, second in zip(votes, seconds, strict=True)
+    ]
+    lengths = [_doublings(said.asked, second) for said, second in zip(votes, seconds, strict=True)]
     equal, first_seen, longer = _fitted(np.array([[1.0] * len(votes), places, lengths]), np.array(preferred))
     return {
         "won": [signs.count(-1), signs.count(1)],
@@ -120,10 +141,10 @@ def figures(votes: Sequence[Said]) -> dict[str, Any]:
     }
 
 
-def _doublings(asked: Ranking) -> float:
-    """By how many doublings the second answer is longer."""
-    first, second = (max(1, len(completion.text.split())) for completion in asked.completions)
-    return math.log2(second / first)
+def _doublings(asked: Ranking, second: int) -> float:
+    """By how many doublings the second side's answer is longer, in words."""
+    words = [max(1, len(completion.text.split())) for completion in asked.completions]
+    return math.log2(words[second] / words[1 - second])
 
 
 def _fitted(columns_KN: np.ndarray, y_N: np.ndarray) -> list[dict[str, Any]]:

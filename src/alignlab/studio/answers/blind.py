@@ -85,7 +85,7 @@ def result(visit: Visit, asked: schema.BlindResultAsked) -> schema.BlindResult:
         said = votes.counted(connection, asked.id, plan)
     found = None
     if len(said) >= plan.votes:
-        found = _figures(visit, plan, votes.figures(said))
+        found = _figures(visit, plan, votes.figures(said, plan))
     return schema.BlindResult(name=task.name, votes=len(said), planned=plan.votes, figures=found)
 
 
