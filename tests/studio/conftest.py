@@ -175,7 +175,11 @@ def studio(folder: Path) -> Iterator[Studio]:
 
 @pytest.fixture
 def filled(studio: Studio) -> Callable[[str], str]:
-    """A path of the table with ids that are there."""
+    return filling(studio)
+
+
+def filling(studio: Studio) -> Callable[[str], str]:
+    """What fills a path of the table with ids that are there."""
     run = id_of("demo/ppo")
 
     @cache
