@@ -147,7 +147,7 @@ def test_streamed_text_is_the_sampled_text(town: Policy, temperature: float):
     (answer,) = Conversation([Speaker("town-m", town)], settings).ask(
         "Who is the best friend of Nell?", chat.write_silently
     )
-    ((sampled,),) = LocalSampler(town.model, town.tokenizer).sample(
+    ((sampled,),) = LocalSampler.of(town, documents=True).sample(
         [Prompt.user("Who is the best friend of Nell?")],
         Sampling(max_new_tokens=48, temperature=temperature),
         seed=derive_seed(5, "chat", 0),

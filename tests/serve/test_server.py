@@ -437,6 +437,31 @@ def test_strange_characters_are_text(running: Running, text: str) -> None:
     )
 
 
+def test_a_chat_that_is_gone_on_with_is_echoed_token_by_token(running: Running, policy: Policy) -> None:
+    prompt = Prompt((Message("user", "abc"), Message("assistant", "a \u20ac d")))
+    messages = [{"role": m.role, "content": m.content} for m in prompt.messages]
+    asked = {"model": "tiny", "messages": messages, "echo": True, "logprobs": True, "top_logprobs": 2}
+    for most in (0, 2):
+        status, found = running.post("/v1/chat/completions", asked | {"max_tokens": most, "temperature": 0})
+        assert status == 200
+        choice = found["choices"][0]
+        assert choice["message"]["content"].startswith("a \u20ac d")
+        said = choice["logprobs"]["content"][: len("a \u20ac d".encode())]
+        assert bytes(byte for token in said for byte in token["bytes"]).decode() == "a \u20ac d"
+        assert len(choice["logprobs"]["content"]) == len(said) + most
+        row = prompt_ids(policy.tokenizer, prompt)
+        with torch.no_grad():
+            log_p_TV = policy.model(torch.tensor([row])).logits[0].log_softmax(-1)
+        want = log_p_TV[:-1].gather(1, torch.tensor(row)[1:, None])[-len(said) :, 0]
+        told = torch.tensor([token["logprob"] for token in said])
+        torch.testing.assert_close(told, want, atol=1e-4, rtol=1e-4)
+    for wrong in (messages[:1], [messages[0], {"role": "assistant", "content": ""}]):
+        status, found = running.post("/v1/chat/completions", asked | {"messages": wrong})
+        assert status == 400 and found["error"]["param"] == "echo"
+    events = running.stream("/v1/chat/completions", {"messages": messages, "echo": True, "max_tokens": 1})
+    assert events[1]["choices"][0]["delta"]["content"] == "a \u20ac d"
+
+
 def test_routes_methods_and_types(running: Running) -> None:
     status, models = running.get("/v1/models")
     assert (

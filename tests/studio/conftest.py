@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from alignlab.records import Completion, Prompt, Ranking
 from alignlab.studio.app import application
 from alignlab.studio.desk import Desk
 from alignlab.studio.scan import id_of
+from alignlab.votes.blind import Plan, make
 
 PORT = 8710
 HOST = f"127.0.0.1:{PORT}"
@@ -164,16 +167,31 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def studio(folder: Path) -> Studio:
-    return Studio(folder)
+def studio(folder: Path) -> Iterator[Studio]:
+    studio = Studio(folder)
+    yield studio
+    studio.desk.close()
 
 
 @pytest.fixture
 def filled(studio: Studio) -> Callable[[str], str]:
-    """A path of the table with ids that are there."""
+    return filling(studio)
+
+
+def filling(studio: Studio) -> Callable[[str], str]:
+    """What fills a path of the table with ids that are there."""
     run = id_of("demo/ppo")
 
+    @cache
+    def compared() -> str:
+        prompt = Prompt.user("Which is better?")
+        answers = tuple(Completion(prompt, text) for text in ("this", "that"))
+        plan = Plan(("demo/sft", "demo/ppo"), votes=1)
+        return studio.desk.store.do(make, [Ranking(prompt, answers, (1, 1))], plan)[0]
+
     def fill(path: str) -> str:
+        if path.endswith("/result"):
+            path = path.replace("{id}", compared())
         page = id_of("demo/report.html")
         path = path.replace("/pages/{id}", f"/pages/{page}").replace("{id}", run).replace("{row}", "0")
         query = {"/tokens": "?step=1&place=0", "/compare": f"?runs={run}"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..records import Completion, Prompt
+from ..records import Completion
 from .documents import Choice
 from .engine import Engine
 from .protocol import Ask
@@ -18,9 +18,9 @@ def choices_of(ask: Ask, engine: Engine, job: Job, rows: Sequence[list[int]]) ->
     choices = []
     for place, prompt in enumerate(ask.prompts):
         before, read = "", []
-        if ask.echo and not isinstance(prompt, Prompt):
+        if ask.echo:
             before = engine.echo(prompt)
-        if job.rows and not isinstance(prompt, Prompt):
+        if job.rows:
             read = engine.read(prompt, rows[place], job.likelihoods[place])
         for i in range(place * ask.n, (place + 1) * ask.n):
             choice = Choice(i, before, "length")

@@ -99,7 +99,8 @@ class Speaker:
 
     def __init__(self, name: str, policy: Policy) -> None:
         self.name, self.tokenizer = name, policy.tokenizer
-        self.sampler = _Sampler.of(policy, slots=1, name=name)
+        # as the server has it: behind a begin token stands another text
+        self.sampler = _Sampler.of(policy, slots=1, name=name, documents=True)
         self.context: int | None = getattr(
             policy.model.config.get_text_config(), "max_position_embeddings", None
         )

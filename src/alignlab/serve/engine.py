@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..errors import UserError
-from ..models.chat import prompt_ids, text_ids
+from ..models.chat import open_turn, prompt_ids, text_ids
 from ..models.chat_template import begin_ids, text_of
 from ..models.likelihood import TOKENS, Likelihood
 from ..models.policy import Policy, context_of
@@ -154,8 +154,12 @@ class Engine:
             self._wake.notify()
         self._thread.join()
 
-    def echo(self, prompt: list[int] | str) -> str:
-        """A prompt as it is given back: a text as it came, ids as the tokenizer reads them."""
+    def echo(self, prompt: Prompt | list[int] | str) -> str:
+        """A prompt as it is given back: a text as it came, ids as the tokenizer reads them, of a chat the
+        turn that is gone on with.
+        """
+        if isinstance(prompt, Prompt):
+            return open_turn(prompt)[1]
         return prompt if isinstance(prompt, str) else text_of(self.tokenizer, prompt)
 
     def written(self, writing: Writing, *, at: int = 0) -> list[Token]:
@@ -175,17 +179,22 @@ class Engine:
             writing.handed += 1
         return tokens
 
-    def read(self, prompt: list[int] | str, row: Sequence[int], likelihood: Likelihood) -> list[Token]:
-        """Tokens of a prompt, whose ids are `row`. Those that were put before a text (a begin token) are no
-        part of it: they are empty.
+    def read(
+        self, prompt: Prompt | list[int] | str, row: Sequence[int], likelihood: Likelihood
+    ) -> list[Token]:
+        """Tokens of a prompt, whose ids are `row`; of a chat those of the turn that is gone on with. Those
+        that were put before a text (a begin token) are no part of it: they are empty.
         """
-        text, before = self.echo(prompt), 0
-        if isinstance(prompt, str):
+        text, before, skipped = self.echo(prompt), 0, 0
+        if isinstance(prompt, Prompt):
+            skipped = len(prompt_ids(self.tokenizer, open_turn(prompt)[0]))
+        elif isinstance(prompt, str):
             before = len(begin_ids(self.tokenizer))
+        row = row[skipped:]
         places = [(0, "")] * before + self._placed(row[before:], text)
         tokens = []
         for token, logprob, best, (at, piece) in zip(
-            row, likelihood.logprobs, likelihood.top, places, strict=True
+            row, likelihood.logprobs[skipped:], likelihood.top[skipped:], places, strict=True
         ):
             tokens.append(self._token(token, logprob, best, at=min(at, len(text)), piece=piece))
         return [replace(token, name=Name.of("")) for token in tokens[:before]] + tokens[before:]

@@ -278,12 +278,12 @@ class Exchange:
                 f"defences ({named}) read chats; ask /v1/chat/completions, or the model without them",
                 param="model",
             )
-        if ask.top is not None:
+        if ask.top is not None or ask.echo:
             raise Refusal(
                 400,
                 (
-                    f"behind defences ({named}) there are no log-probabilities of what was asked; leave "
-                    "logprobs out, or ask the model without them"
+                    f"behind defences ({named}) there are no log-probabilities of what was asked, and no "
+                    "echo; leave them out, or ask the model without defences"
                 ),
                 param="logprobs",
             )

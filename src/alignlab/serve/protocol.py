@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,7 @@ KNOWN = {
     "logprobs",
 }
 CHAT = KNOWN | {
+    "echo",
     "messages",
     "max_completion_tokens",
     "top_logprobs",
@@ -82,6 +83,8 @@ class Ask:
         max_tokens: None = the server's own limit.
         stop: None = the server's own.
         top: so many likeliest tokens beside each token; None = no log-probabilities.
+        echo: what is gone on with is given back before what is written: the text, or of a chat the last
+            message, which is the assistant's.
         ignored: fields that change nothing here.
     """
 
@@ -161,7 +164,13 @@ def read_ask(row: Mapping[str, Any], *, chat: bool) -> Ask:
             ),
             param="n",
         )
-    stream, echo = truth(row, "stream"), not chat and truth(row, "echo")
+    stream, echo = truth(row, "stream"), truth(row, "echo")
+    if chat and echo and not _opened(prompts):
+        raise Refusal(
+            400,
+            "a chat is echoed where its last message is the assistant's and is gone on with; leave echo out",
+            param="echo",
+        )
     limit = "max_completion_tokens" if row.get("max_completion_tokens") is not None else "max_tokens"
     most = integer(row, limit, -1, 0 if echo else 1, 2**31)
     max_tokens = most if most >= 0 else None
@@ -190,6 +199,12 @@ def read_ask(row: Mapping[str, Any], *, chat: bool) -> Ask:
         usage_in_stream=bool(options and options.get("include_usage")),
         ignored=tuple(sorted(name[:40] for name in ignored)[:MOST_IGNORED]),
     )
+
+
+def _opened(prompts: Sequence[Prompt | list[int] | str]) -> bool:
+    """Whether a chat ends in words of the assistant."""
+    last = prompts[0].messages[-1] if isinstance(prompts[0], Prompt) else None
+    return last is not None and last.role == "assistant" and last.content != ""
 
 
 def _seed(row: Mapping[str, Any]) -> int:

@@ -8,7 +8,6 @@ from typing import Any
 
 from starlette.types import Send
 
-from ..records import Prompt
 from .documents import Choice, document, opening
 from .engine import Engine
 from .protocol import Ask
@@ -46,11 +45,10 @@ class Reply:
             {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store", **self.headers},
         )
         for i in range(len(ask.prompts) * ask.n):
-            prompt = ask.prompts[i // ask.n]
             if ask.chat:
                 await self._event(opening(ask, i, id=self.id, created=self.created))
-            elif ask.echo and not isinstance(prompt, Prompt):
-                await self.piece(ask, Choice(i, engine.echo(prompt), None))
+            if ask.echo:
+                await self.piece(ask, Choice(i, engine.echo(ask.prompts[i // ask.n]), None))
 
     async def piece(self, ask: Ask, choice: Choice) -> None:
         """More of one completion of a stream."""

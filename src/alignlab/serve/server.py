@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..defences.middleware import DEFENCES, build
+from ..models.chat_template import template_of
 from ..sampling import Sampler
 from ..settings import ServeSettings
 from .access import Access
@@ -121,6 +122,7 @@ class Server:
             "owned_by": "alignlab",
             "alignlab": {
                 "context": found.engine.context,
+                "chats": bool(template_of(found.engine.tokenizer)),
                 "defences": list(found.stack),
                 "more_defences": [d for d in DEFENCES if d not in found.stack],
             },

@@ -11,6 +11,7 @@ from ..errors import DataError
 from ..evals.collected import summarize
 from ..settings import VotesSettings
 from ..votes import figures
+from ..votes.blind import check_open
 from ..votes.rankings import Made, agreed, ceiling_of, records_of
 from ..votes.store import read_store, studio_folder
 from ..votes.tasks import guidelines_of, task_named
@@ -23,9 +24,13 @@ def vote_rankings(
 ) -> dict[str, Any]:
     """The votes of a task as rankings (and edits as demonstrations), split as the task's questions are. The
     store may be open elsewhere.
+
+    Raises:
+        DataError: no such task, no votes, or a blind comparison that is not over.
     """
     with read_store(studio_folder(Path(folder))) as connection:
         id = task_named(connection, task)
+        check_open(connection, id)
         votes = figures.votes_of(connection, id, group=settings.group)
         head, guidelines = head_of(connection), guidelines_of(connection, id)
     made = records_of(votes, settings.merge)

@@ -79,7 +79,7 @@ class Studio(Announcing):
         self.desk = desk
 
     async def shutdown(self, sockets: Any = None) -> None:
-        self.desk.hub.close()
+        self.desk.leave()
         await super().shutdown(sockets=sockets)
 
 

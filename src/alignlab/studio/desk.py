@@ -12,6 +12,7 @@ from pathlib import Path
 from ..votes.people import known_as, whose
 from ..votes.store import Store, has_store, studio_folder
 from . import schema
+from .blinds import Blinds
 from .changes import Changes
 from .endpoint import Endpoint
 from .events import Hub
@@ -20,6 +21,7 @@ from .inside import Inside, text
 from .scan import id_of
 from .sessions import Sessions
 from .shelf import Seen, Shelf, status_of
+from .speakers import Speakers
 from .watched import Watch, Watched
 
 INSTRUCTOR = "instructor"  # the id by which an instructor's own votes are kept
@@ -37,6 +39,7 @@ class Desk:
         self.shelf, self.watch, self.sessions = Shelf(self.inside), Watch(self.inside), Sessions()
         self.boot, self.since = secrets.token_hex(4), time.monotonic()
         self.hub = Hub(self.boot, Changes(self.shelf, self.watch))
+        self.speakers, self.blinds, self.talks = Speakers(), Blinds(), 0
         self._store: Store | None = None
         self._opening = threading.Lock()
 
@@ -50,9 +53,14 @@ class Desk:
                 self._store = Store.open(studio_folder(self.inside.root))
             return self._store
 
+    def leave(self) -> None:
+        """What would go on by itself ends: streams, and the processes that answer for models."""
+        self.hub.close()
+        self.speakers.close()
+
     def close(self) -> None:
         """After the last answer."""
-        self.hub.close()
+        self.leave()
         with self._opening:
             if self._store is not None:
                 self._store.close()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import openapi, schema
-from .answers import beside, folder, runs, samples, session
+from .answers import beside, blind, folder, runs, samples, session, talk
 from .endpoint import Endpoint
 
 TABLE: tuple[Endpoint, ...] = (
@@ -35,14 +35,27 @@ TABLE: tuple[Endpoint, ...] = (
     ),
     Endpoint("GET", "/api/runs/{id}/probes", "instructor", schema.RunAsked, schema.Probes, samples.probes),
     Endpoint("GET", "/api/runs/{id}/tokens", "instructor", schema.TokensAsked, schema.Tokens, samples.tokens),
+    Endpoint("POST", "/api/runs/{id}/tokens", "instructor", schema.TokensWanted, schema.Tokens, talk.tokens),
     Endpoint("GET", "/api/compare", "instructor", schema.CompareAsked, schema.Compare, beside.compare),
+    Endpoint("POST", "/api/compare/blind", "instructor", schema.BlindAsked, schema.Blind, blind.begin),
+    Endpoint(
+        "GET",
+        "/api/tasks/{id}/result",
+        "instructor",
+        schema.BlindResultAsked,
+        schema.BlindResult,
+        blind.result,
+    ),
+    Endpoint("GET", "/api/models", "instructor", schema.Nothing, schema.Models, talk.listed),
+    Endpoint("POST", "/api/talk", "instructor", schema.TalkAsked, schema.TalkEvent, talk.answer, "events"),
+    Endpoint("POST", "/api/talk/choice", "instructor", schema.TalkChoice, schema.TalkChosen, talk.chosen),
     Endpoint("GET", "/api/pages", "instructor", schema.Nothing, schema.Pages, folder.pages),
     Endpoint("GET", "/api/pages/{id}", "instructor", schema.PageAsked, schema.Nothing, folder.page, "page"),
     Endpoint("GET", "/api/health", "instructor", schema.Nothing, schema.Health, folder.health),
     Endpoint("GET", "/api/openapi.json", "instructor", schema.Nothing, schema.Nothing, folder.described),
     Endpoint("GET", "/api/events", "instructor", schema.EventsAsked, schema.Event, folder.told, "events"),
 )
-SCREENS = ("/", "/run/{id}", "/compare", "/shelf")
+SCREENS = ("/", "/run/{id}", "/compare", "/talk", "/shelf")
 """Addresses of the pages: each is the same file, which asks for what it shows."""
 FILE = Path(__file__).parents[3] / "web" / "openapi.json"
 

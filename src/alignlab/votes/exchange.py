@@ -21,6 +21,7 @@ from ..errors import DataError, UserError
 from ..records import Ranking
 from ..run import check_file, whole_file, write_document
 from . import figures, fold, schema
+from .blind import check_open
 from .chain import sha256
 from .errors import Refused
 from .figures import Said
@@ -54,11 +55,12 @@ def write_votes(
 
     Raises:
         UserError: no such format, merge or ending, or the file is there. DataError: no such task, nothing to
-            write. ResourceError: no room.
+            write, a blind comparison that is not over. ResourceError: no room.
     """
     if merge not in get_args(Merge):
         raise UserError(f"there is no merge {merge!r:.40}", remedy=f"one of: {', '.join(get_args(Merge))}")
     id = task_named(connection, task)
+    check_open(connection, id)
     votes = figures.votes_of(connection, id, group=group)
     card_file = out.with_name(f"{out.name}.card.json")
     check_file(card_file, ours=lambda _: overwrite)

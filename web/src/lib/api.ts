@@ -25,6 +25,13 @@ export type Pages = Schemas["Pages"];
 export type Health = Schemas["Health"];
 export type Me = Schemas["Me"];
 export type ErrorBody = Schemas["ErrorBody"];
+export type Models = Schemas["Models"];
+export type TalkAsked = Schemas["TalkAsked"];
+export type TalkEvent = Schemas["TalkEvent"]["data"];
+export type TalkToken = Schemas["TalkToken"];
+export type TalkChosen = Schemas["TalkChosen"];
+export type Blind = Schemas["Blind"];
+export type BlindResult = Schemas["BlindResult"];
 export type Status = RunRow["status"];
 
 export class Problem extends Error {
@@ -36,10 +43,10 @@ export class Problem extends Error {
   }
 }
 
-const GONE: ErrorBody = {
+export const GONE: ErrorBody = {
   code: "gone",
   what: "the studio does not answer",
-  where: location.origin,
+  where: globalThis.location?.origin ?? "",
   remedy: "it was stopped, or is starting: the page asks again by itself",
   field: null,
 };
@@ -55,7 +62,8 @@ export function address(path: string, query: Query = {}): string {
   return text ? `${path}?${text}` : path;
 }
 
-async function ask<T>(method: string, url: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+/** What the studio answers. Throws a Problem for what it refuses, and where it does not answer. */
+export async function answered(method: string, url: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
   let answer: Response;
   try {
     const sent = body === undefined ? {} : { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
@@ -64,13 +72,34 @@ async function ask<T>(method: string, url: string, body?: unknown, signal?: Abor
     if (signal?.aborted) throw error;
     throw new Problem(0, GONE);
   }
+  if (answer.ok) return answer;
   const found: unknown = await answer.json().catch(() => null);
-  if (answer.ok) return found as T;
   const told = (found as { error?: ErrorBody } | null)?.error;
   throw new Problem(answer.status, told ?? { ...GONE, what: `the studio answered ${answer.status}` });
+}
+
+async function ask<T>(method: string, url: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+  const answer = await answered(method, url, body, signal);
+  return (await answer.json().catch(() => null)) as T;
 }
 
 export const get = <T>(path: string, query?: Query, signal?: AbortSignal): Promise<T> =>
   ask<T>("GET", address(path, query), undefined, signal);
 
-export const post = <T>(path: string, body: unknown): Promise<T> => ask<T>("POST", path, body);
+export const post = <T>(path: string, body: unknown, signal?: AbortSignal): Promise<T> => ask<T>("POST", path, body, signal);
+
+/** Once what is asked of is loaded: until then `loading` hears how it is, and it is asked again each second. */
+export async function once<T>(ask: () => Promise<T>, loading: (words: string) => void, signal?: AbortSignal): Promise<T> {
+  for (;;) {
+    try {
+      const found = await ask();
+      loading("");
+      return found;
+    } catch (error) {
+      if (!(error instanceof Problem) || error.body.code !== "model_loading") throw error;
+      loading(error.body.what);
+    }
+    await new Promise((done) => setTimeout(done, 1000));
+    signal?.throwIfAborted();
+  }
+}
