@@ -9,8 +9,9 @@ import sys
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -28,12 +29,15 @@ from . import schema
 from .desk import Desk, Visit
 from .endpoint import Endpoint
 from .guard import MOST_BODY, Exactly, Guard
+from .jobs.catalogue import KINDS
+from .jobs.runner import Jobs
 from .problems import CODES, Refused, in_json, refused
 from .table import SCREENS, TABLE
 
 NAMES = ("127.0.0.1", "localhost")  # by which it is called
 STATIC = Path(__file__).with_name("static")
 BODY_SECONDS = 10.0  # in which a body must come
+FIELDS = TypeAdapter(dict[str, Any])  # of a body
 STATUS = {
     "not_found": 404,
     "not_yours": 403,
@@ -50,6 +54,8 @@ RANKS: Sequence[schema.Role] = ("anyone", "annotator", "instructor")
 
 def application(desk: Desk, rows: Sequence[Endpoint] = TABLE) -> ASGIApp:
     """The application of one desk."""
+    if desk.jobs is None:
+        desk.jobs = Jobs(desk, KINDS, on=desk.starts_jobs)
     routes: list[BaseRoute] = [
         Route(row.path, _endpoint(desk, row, rows), methods=[row.method]) for row in rows
     ]
@@ -108,7 +114,10 @@ async def _asked(row: Endpoint, request: Request) -> schema.Part:
                 raise Refused(400, "a field of the query stands there twice")
             return row.asks.model_validate({**dict(query), **request.path_params})
         body = await asyncio.wait_for(_body(request), BODY_SECONDS)
-        return row.asks.model_validate_json(body or b"{}")
+        fields = FIELDS.validate_json(body or b"{}")
+        if set(fields) & set(request.path_params):
+            raise Refused(400, "a field of the address stands in the body too")
+        return row.asks.model_validate({**fields, **request.path_params})
     except TimeoutError:
         raise Refused(408, f"the body did not come within {BODY_SECONDS:.0f} s") from None
     except ClientDisconnect:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import openapi, schema
-from .answers import beside, folder, runs, samples, session
+from .answers import beside, folder, jobs, runs, samples, session
 from .endpoint import Endpoint
 
 TABLE: tuple[Endpoint, ...] = (
@@ -41,8 +41,12 @@ TABLE: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/health", "instructor", schema.Nothing, schema.Health, folder.health),
     Endpoint("GET", "/api/openapi.json", "instructor", schema.Nothing, schema.Nothing, folder.described),
     Endpoint("GET", "/api/events", "instructor", schema.EventsAsked, schema.Event, folder.told, "events"),
+    Endpoint("GET", "/api/jobs", "instructor", schema.Nothing, schema.Jobs, jobs.listed),
+    Endpoint("POST", "/api/jobs", "instructor", schema.JobAsked, schema.Job, jobs.begin),
+    Endpoint("POST", "/api/commands", "instructor", schema.JobAsked, schema.JobCommand, jobs.lines),
+    Endpoint("DELETE", "/api/jobs/{id}", "instructor", schema.JobStopped, schema.Job, jobs.stop),
 )
-SCREENS = ("/", "/run/{id}", "/compare", "/shelf")
+SCREENS = ("/", "/run/{id}", "/compare", "/shelf", "/learn")
 """Addresses of the pages: each is the same file, which asks for what it shows."""
 FILE = Path(__file__).parents[3] / "web" / "openapi.json"
 

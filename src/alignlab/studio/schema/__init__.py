@@ -27,6 +27,14 @@ from .folder import PageRow as PageRow
 from .folder import Pages as Pages
 from .folder import Reset as Reset
 from .folder import RunEvent as RunEvent
+from .jobs import Job as Job
+from .jobs import JobAsked as JobAsked
+from .jobs import JobCommand as JobCommand
+from .jobs import JobKind as JobKind
+from .jobs import Jobs as Jobs
+from .jobs import JobsEvent as JobsEvent
+from .jobs import JobState as JobState
+from .jobs import JobStopped as JobStopped
 from .parts import CUT as CUT
 from .parts import MOST_COMPARED as MOST_COMPARED
 from .parts import MOST_POINTS as MOST_POINTS
