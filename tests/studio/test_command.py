@@ -25,7 +25,7 @@ def test_the_first_answers_are_given_without_torch(folder: Path) -> None:
 import sys
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from pathlib import Path
-from studio.conftest import Studio
+from studio.conftest import Studio, task_of
 from alignlab.cli.commands import COMMANDS, imported
 from alignlab.studio.scan import id_of
 from alignlab.studio.table import TABLE
@@ -34,6 +34,7 @@ studio, run, page = Studio(Path({str(folder)!r})), id_of("demo/ppo"), id_of("dem
 for row in TABLE:
     if row.method == "GET":
         path = row.path.replace("pages/{{id}}", f"pages/{{page}}")
+        path = path.replace("tasks/{{id}}", f"tasks/{{task_of(studio.desk)}}")
         path = path.replace("{{id}}", run).replace("{{row}}", "0")
         path += "?step=1&place=0" * path.endswith("/tokens") + f"?runs={{run}}" * path.endswith("/compare")
         assert studio.ask(path).status == 200, path

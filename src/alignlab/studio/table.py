@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import openapi, schema
-from .answers import beside, folder, jobs, runs, samples, session
+from .answers import beside, folder, jobs, learning, runs, samples, session
 from .endpoint import Endpoint
 
 TABLE: tuple[Endpoint, ...] = (
@@ -45,6 +45,8 @@ TABLE: tuple[Endpoint, ...] = (
     Endpoint("POST", "/api/jobs", "instructor", schema.JobAsked, schema.Job, jobs.begin),
     Endpoint("POST", "/api/commands", "instructor", schema.JobAsked, schema.JobCommand, jobs.lines),
     Endpoint("DELETE", "/api/jobs/{id}", "instructor", schema.JobStopped, schema.Job, jobs.stop),
+    Endpoint("GET", "/api/learn", "instructor", schema.Nothing, schema.Learn, learning.learn),
+    Endpoint("GET", "/api/tasks/{id}/style", "instructor", schema.StyleAsked, schema.Style, learning.style),
 )
 SCREENS = ("/", "/run/{id}", "/compare", "/shelf", "/learn")
 """Addresses of the pages: each is the same file, which asks for what it shows."""

@@ -35,6 +35,13 @@ from .jobs import Jobs as Jobs
 from .jobs import JobsEvent as JobsEvent
 from .jobs import JobState as JobState
 from .jobs import JobStopped as JobStopped
+from .learn import Feature as Feature
+from .learn import Learn as Learn
+from .learn import LearnTask as LearnTask
+from .learn import PersonsStyle as PersonsStyle
+from .learn import Style as Style
+from .learn import StyleAsked as StyleAsked
+from .learn import Weighty as Weighty
 from .parts import CUT as CUT
 from .parts import MOST_COMPARED as MOST_COMPARED
 from .parts import MOST_POINTS as MOST_POINTS
