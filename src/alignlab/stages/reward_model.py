@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,7 +119,23 @@ def _crossed(run: RunDir, settings: RewardSettings, arguments: dict[str, Any]) -
         n = sum(part["n"] for part in told)
         right = sum(part["mean"] * part["n"] for part in told)
         found[figure] = {"mean": right / n, "ci": list(wilson(right, n)), "n": n} if n else None
+    counts = [part["margins"]["counts"] for part in parts]
+    found["margins"] = parts[0]["margins"] | {"counts": [sum(bins) for bins in zip(*counts, strict=True)]}
+    found["reliability"] = [
+        _pooled(bins)
+        for bins in zip(*(part["reliability"] for part in parts if part["test_pairs"]), strict=True)
+    ]
     return {"folds": found}
+
+
+def _pooled(bins: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One bin of several reliability curves as one."""
+    n = sum(each["n"] for each in bins)
+    means = {
+        name: sum(each[name] * each["n"] for each in bins) / n if n else 0.0
+        for name in ("confidence", "accuracy")
+    }
+    return bins[0] | means | {"n": n}
 
 
 def _ensemble(

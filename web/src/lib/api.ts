@@ -24,6 +24,12 @@ export type Compare = Schemas["Compare"];
 export type Pages = Schemas["Pages"];
 export type Health = Schemas["Health"];
 export type Me = Schemas["Me"];
+export type Job = Schemas["Job"];
+export type JobCommand = Schemas["JobCommand"];
+export type Jobs = Schemas["Jobs"];
+export type Learn = Schemas["Learn"];
+export type Style = Schemas["Style"];
+export type Weighty = Schemas["Weighty"];
 export type ErrorBody = Schemas["ErrorBody"];
 export type Status = RunRow["status"];
 
@@ -55,7 +61,7 @@ export function address(path: string, query: Query = {}): string {
   return text ? `${path}?${text}` : path;
 }
 
-async function ask<T>(method: string, url: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+export async function ask<T>(method: string, url: string, body?: unknown, signal?: AbortSignal): Promise<T> {
   let answer: Response;
   try {
     const sent = body === undefined ? {} : { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...votes import figures, tasks
 from ...votes import style as manner
+from ...votes.rankings import agreed, ceiling_of
 from ...votes.store import has_store
 from .. import schema
 from ..desk import Visit
@@ -47,13 +48,15 @@ def style(visit: Visit, asked: schema.StyleAsked) -> schema.Style:
     with visit.desk.store.reading() as connection:
         votes = figures.votes_of(connection, asked.id)
     found = manner.style(votes, turned=asked.turned or "")
-    said = {each.id: each for each in votes}
+    said, alike = {each.id: each for each in votes}, agreed(votes)
     return schema.Style(
         **{name: found[name] for name in ("votes", "items", "pairs", "enough", "exact")},
         fewest=manner.FEWEST,
         features=[schema.Feature(**row | {"wins": _share(row["wins"])}) for row in found["features"]],
         right=_share(found["right"]),
         longer=_share(found["longer"]),
+        alike=alike,
+        ceiling=None if alike is None else ceiling_of(alike),
         people=[
             schema.PersonsStyle(annotator=row["annotator"], longer=_share(row["longer"]))
             for row in found["people"]
@@ -70,7 +73,7 @@ def _weighty(row: Mapping[str, Any], said: figures.Said) -> schema.Weighty:
     return schema.Weighty(
         **{name: row[name] for name in ("vote", "annotator", "by", "feature", "without")},
         prompt=[
-            schema.Said(role=text(message["role"]), content=text(message["content"], schema.CUT))
+            schema.Said(role=text(message.role), content=text(message.content, schema.CUT))
             for message in said.asked.prompt.messages
         ],
         answers=[text(completion.text, schema.CUT) for completion in said.asked.completions],

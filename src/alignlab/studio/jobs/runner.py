@@ -214,7 +214,8 @@ class Jobs:
     def _runs(self, seen: Seen, record: Record) -> list[str]:
         """Runs below its folder, and the folder itself where it is one; parts of a run are left out."""
         found = [path for path in seen.heads if _is_of(record, path)]
-        whole = [path for path in found if not any(path.startswith(f"{other}/") for other in found)]
+        above = [f"{place}/" for path in found for place in (path, seen.heads[path].folder)]
+        whole = [path for path in found if not path.startswith(tuple(above))]
         return sorted(whole, key=lambda path: (seen.heads[path].started or 0.0, path))
 
     def _progress(self, seen: Seen, record: Record) -> schema.Progress | None:

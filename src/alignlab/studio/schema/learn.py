@@ -76,9 +76,13 @@ class Weighty(Part):
 
 
 class Style(Part):
-    """What a task's votes say of style. `right`: how often the style model orders pairs of items that it did
-    not learn from as people did; `longer`: how often the longer answer won. `exact`: whether the model was
-    fitted again without each vote, or went one step from the weights of all.
+    """What a task's votes say of style.
+
+    `right`: how often the style model orders pairs of items that it did not learn from as people did.
+    `longer`: how often the longer answer won.
+    `alike`: how often two people who both decide a pair decide alike; `ceiling`: how often whoever knows the
+    better answer is right on their votes, if people err alike.
+    `exact`: whether the model was fitted again without each vote, or went one step from the weights of all.
     """
 
     votes: int
@@ -89,6 +93,8 @@ class Style(Part):
     features: list[Feature]
     right: Figure
     longer: Figure
+    alike: float | None
+    ceiling: float | None
     people: list[PersonsStyle]
     weightiest: list[Weighty]
     exact: bool
