@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from alignlab.data import by_question, in_folds
+from alignlab.data import by_question
+from alignlab.data.split import in_folds
 from alignlab.errors import ConfigError
 from alignlab.records import Comparison, Completion, Demonstration, Prompt, Ranking, Text, prompt_in, question
 from alignlab.stages.rankings import Split, _same_ranking, _together

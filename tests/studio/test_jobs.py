@@ -206,6 +206,39 @@ def test_what_a_job_makes_is_a_run_like_any_other(studio: Studio, jobs: Jobs) ->
     assert studio.get("/api/map?group=studio/runs/nap-1")["nodes"]
 
 
+def test_how_far_a_job_is_is_how_far_its_run_or_its_pipeline_is(studio: Studio, jobs: Jobs) -> None:
+    id = post(studio, "nap", seconds=60)["id"]
+    running(studio, id)
+    out = studio.desk.inside.root / "studio" / "runs" / "nap-1"
+    run = write_run(out / "ppo.partial", status="running")
+    (run / ".lock").write_text(str(os.getpid()))
+    (run / "progress.json").write_text('{"done": 3, "total": 12, "seconds_left": 9.5}')
+    studio.desk.shelf._at = -9
+    job = row(studio, id)
+    assert job["progress"] == {"done": 3, "total": 12, "seconds_left": 9.5}
+    assert [(run["name"], run["status"]) for run in job["runs"]] == [("ppo", "running")]
+    assert jobs.told().progress is not None
+    stages = [
+        {"name": name, "stage": "sft", "needs": [], "state": state}
+        for name, state in (("a", "done"), ("b", ""))
+    ]
+    (out / "plan.json").write_text(json.dumps({"stages": stages}))
+    studio.desk.shelf._at = -9
+    assert row(studio, id)["progress"] == {"done": 1, "total": 2, "seconds_left": None}
+
+
+def test_news_of_jobs_are_told_as_they_happen(studio: Studio, jobs: Jobs) -> None:
+    first = studio.desk.hub.source.now(["jobs"])
+    assert [(topic, event.running) for topic, event in first] == [("jobs", None)]  # type: ignore[union-attr]
+    assert studio.desk.hub.source.new(["jobs"], fresh=9) == []
+    id = post(studio, "nap", seconds=60)["id"]
+    running(studio, id)
+    [(_, event)] = studio.desk.hub.source.new(["jobs"], fresh=9)
+    assert event.event == "jobs" and event.running == "nap-1"
+    assert studio.ask("/api/events?topics=jobs,map").status == 200
+    assert studio.ask("/api/events?topics=job").status == 422
+
+
 def test_nothing_is_asked_for_but_what_a_kind_names(studio: Studio, jobs: Jobs) -> None:
     run = id_of("demo/ppo")
     assert post(studio, "nap", run=run)["fields"] == {"seconds": 0.0, "run": run}
