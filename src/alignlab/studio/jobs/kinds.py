@@ -69,7 +69,7 @@ class Learn(Part):
     task: Key = Field(json_schema_extra={"of": "task"})
     model: Id = Field(json_schema_extra={"of": [*POLICIES]})
     merge: Literal["none", "soft", "majority"] = "none"
-    epochs: int = Field(4, ge=1, le=20)
+    epochs: int = Field(2, ge=1, le=20)
     seed: int = SEED
 
 
