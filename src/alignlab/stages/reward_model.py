@@ -89,6 +89,8 @@ def reward(
     title = "cost model" if settings.safety else "reward model"
     keep(run, reward_model, summary, save_reward_model, card(title, model, data, seed, summary))
     text = f"held-out accuracy {rate(summary['accuracy'])}"
+    if crossed:
+        text += f", folded {rate(summary['accuracy_folded'])}"
     if settings.safety:
         return result(run, f"{text}, safe or unsafe told right {rate(summary['sign_accuracy'])}")
     return result(run, f"{text}, longer answer preferred: {rate(summary['length_floor'])}")
@@ -113,19 +115,24 @@ def _crossed(run: RunDir, settings: RewardSettings, arguments: dict[str, Any]) -
         reward(out=run.path / "folds" / str(fold), fold=fold, **arguments)["summary"]
         for fold in range(settings.folds)
     ]
-    found: dict[str, Any] = {"count": settings.folds}
-    for figure in ("accuracy", "length_floor"):
-        told = [part[figure] for part in parts if part[figure]["n"]]
-        n = sum(part["n"] for part in told)
-        right = sum(part["mean"] * part["n"] for part in told)
-        found[figure] = {"mean": right / n, "ci": list(wilson(right, n)), "n": n} if n else None
     counts = [part["margins"]["counts"] for part in parts]
-    found["margins"] = parts[0]["margins"] | {"counts": [sum(bins) for bins in zip(*counts, strict=True)]}
-    found["reliability"] = [
-        _pooled(bins)
-        for bins in zip(*(part["reliability"] for part in parts if part["test_pairs"]), strict=True)
-    ]
-    return {"folds": found}
+    curves = [part["reliability"] for part in parts if part["test_pairs"]]
+    found = {
+        "count": settings.folds,
+        "length_floor": _over(parts, "length_floor"),
+        "margins": parts[0]["margins"] | {"counts": [sum(bins) for bins in zip(*counts, strict=True)]},
+        "reliability": [_pooled(bins) for bins in zip(*curves, strict=True)],
+    }
+    return {"accuracy_folded": _over(parts, "accuracy"), "folds": found}
+
+
+def _over(parts: Sequence[dict[str, Any]], figure: str) -> dict[str, Any]:
+    """S of a share over the questions of all parts."""
+    told = [part[figure] for part in parts if part[figure]["n"]]
+    n, right = sum(part["n"] for part in told), sum(part["mean"] * part["n"] for part in told)
+    if not n:
+        return {"mean": None, "ci": None, "n": 0}
+    return {"mean": right / n, "ci": list(wilson(right, n)), "n": n}
 
 
 def _pooled(bins: Sequence[dict[str, Any]]) -> dict[str, Any]:
