@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from alignlab.data import by_question
+from alignlab.data.split import in_folds
 from alignlab.errors import ConfigError
 from alignlab.records import Comparison, Completion, Demonstration, Prompt, Ranking, Text, prompt_in, question
 from alignlab.stages.rankings import Split, _same_ranking, _together
@@ -64,3 +65,13 @@ def test_a_paraphrase_of_what_another_part_holds_out_moves_with_it():
     split = _together(parts, 0.1, 0, what="rankings", same=_same_ranking)
     assert [r.prompt.text for r in split.train] == ["What is 3 + 4?"]
     assert [r.prompt.text for r in split.test or []] == ["3 + 5?", "Add 3 and 5."]
+
+
+def test_folds_are_of_about_as_many_questions_and_share_none():
+    texts = [Text(f"text {n % 23}") for n in range(60)]
+    folds = in_folds(texts, 5, seed=3)
+    asked = [{record.text for record in fold} for fold in folds]
+    assert sum(map(len, folds)) == 60 and sorted(map(len, asked)) == [4, 4, 5, 5, 5]
+    assert len(set.union(*asked)) == 23
+    assert in_folds(texts, 5, seed=3) == folds != in_folds(texts, 5, seed=4)
+    assert in_folds(texts[:1], 2, seed=0) == [texts[:1], []]

@@ -122,6 +122,29 @@ def test_member_0_is_the_single_model_and_the_others_differ(
     assert "done already" in reward(base, rankings, Path(ensemble), replace(REWARD, members=3))["text"]
 
 
+def test_folds_test_every_question_once_on_a_model_that_did_not_learn_from_it(
+    base: Path, rankings: str, tmp_path: Path
+):
+    plain = reward(base, rankings, tmp_path / "plain", REWARD)
+    made = reward(base, rankings, tmp_path / "folded", replace(REWARD, folds=3))
+    folds = made["summary"]["folds"]
+    parts = [read_run(f"{made['run']}/folds/{fold}").summary for fold in range(3)]
+    folded = made["summary"]["accuracy_folded"]
+    assert folds["count"] == 3 and folded["n"] == sum(part["accuracy"]["n"] for part in parts)
+    right = sum(part["accuracy"]["mean"] * part["accuracy"]["n"] for part in parts)
+    assert folded["mean"] == pytest.approx(right / folded["n"]) and "folded" in made["text"]
+    assert sum(folds["margins"]["counts"]) == sum(part["test_pairs"] for part in parts)
+    assert sum(each["n"] for each in folds["reliability"]) == sum(part["test_pairs"] for part in parts)
+    files = [Path(f"{made['run']}/folds/{fold}/data/rankings.jsonl") for fold in range(3)]
+    learnt = [{Ranking.from_json(json.loads(line)).prompt.id for line in file.open()} for file in files]
+    whole = set.union(*learnt)
+    assert all(whole - each for each in learnt) and not set.intersection(*(whole - each for each in learnt))
+    besides = {"folds", "accuracy_folded"}
+    assert {key: value for key, value in made["summary"].items() if key not in besides} == plain["summary"]
+    with pytest.raises(DataError, match="fewer than 99 questions"):
+        reward(base, rankings, tmp_path / "many", replace(REWARD, folds=99))
+
+
 def test_a_killed_ensemble_goes_on_with_the_member_it_was_at(
     base: Path, rankings: str, ensemble: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -16,6 +16,7 @@ from alignlab.records import Completion, Prompt, Ranking
 from alignlab.studio.app import application
 from alignlab.studio.desk import Desk
 from alignlab.studio.scan import id_of
+from alignlab.votes import tasks
 from alignlab.votes.blind import Plan, make
 
 PORT = 8710
@@ -133,6 +134,13 @@ def sample(step: int, place: int, proxy: float, gold: float | None = None, **mor
     return row | {"shown": place < 2, "tokens": place + 1, **more}
 
 
+def task_of(desk: Desk) -> str:
+    """The desk's task, made where there is none."""
+    with desk.store.reading() as connection:
+        there = list(tasks.tasks_of(connection).values())
+    return there[0] if there else desk.store.do(tasks.add_task, tasks.Task(name="first", mode="pair"))
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two runs and an evaluation, as a pipeline makes them."""
@@ -193,6 +201,8 @@ def filling(studio: Studio) -> Callable[[str], str]:
         if path.endswith("/result"):
             path = path.replace("{id}", compared())
         page = id_of("demo/report.html")
+        if "/tasks/{id}" in path:
+            path = path.replace("{id}", task_of(studio.desk))
         path = path.replace("/pages/{id}", f"/pages/{page}").replace("{id}", run).replace("{row}", "0")
         query = {"/tokens": "?step=1&place=0", "/compare": f"?runs={run}"}
         return path + next((asked for end, asked in query.items() if path.endswith(end)), "")

@@ -111,6 +111,8 @@ def test_what_cannot_be_ends_in_an_error_that_says_what_mends_it(
         port = str(taken.getsockname()[1])
         assert cli.main(["studio", str(folder), "--port", port, "--no-open"]) == 8
     assert "--port 0" in capsys.readouterr().err
+    assert cli.main(["studio", str(folder), "--jobs", "some", "--no-open"]) == 2
+    assert "all or none" in capsys.readouterr().err
     for port in ("65536", "99999"):
         assert cli.main(["studio", str(folder), f"--port={port}", "--no-open"]) == 3
         assert "0 to 65535" in capsys.readouterr().err

@@ -36,6 +36,16 @@ def by_question(records: Iterable[R], held_out: float, seed: int) -> tuple[list[
     return train, test
 
 
+def in_folds(records: Iterable[R], folds: int, seed: int) -> list[list[R]]:
+    """Records in so many parts of about as many questions, no question in two of them: each part can be
+    tested by what was learnt from the others. Within a part the order stays.
+    """
+    given = list(records)
+    drawn = sorted({_draw(record, seed) for record in given})
+    of = {draw: place % folds for place, draw in enumerate(drawn)}
+    return [[record for record in given if of[_draw(record, seed)] == fold] for fold in range(folds)]
+
+
 def _draw(record: Record, seed: int) -> float:
     """A number in [0, 1) that belongs to what the record asks."""
     key = record.text if isinstance(record, Text) else question(prompt_in(record))

@@ -78,6 +78,14 @@ class RewardSettings(DataTraining):
     held_out: float = setting(
         0.15, "share of the questions kept for testing, if the data is not split already", at_least=0, below=1
     )
+    folds: int = setting(
+        0,
+        (
+            "also test on all of a small data set: its questions are cut into so many parts, and each is "
+            "tested on a model that learnt from the others; 0 = no"
+        ),
+        at_least=0,
+    )
     optim: OptimSettings = field(default_factory=lambda: OptimSettings(lr=5e-4))
     adapter: AdapterSettings = field(default_factory=AdapterSettings)
     model: ModelSettings = field(default_factory=ModelSettings)

@@ -9,6 +9,7 @@ FIGURES = {
     "gold": "gold",
     "gold_sampled": "gold at T = 1",
     "eval_loss": "loss",
+    "accuracy_folded": "accuracy, folded",
     "accuracy": "accuracy",
     "mc1": "MC1",
     "prompt_strict": "prompts kept",
@@ -36,7 +37,15 @@ called in a list.
 """
 
 SHARES = frozenset(
-    ("accuracy", "mc1", "prompt_strict", "chosen_likelier", "compliance_with_harm", "over_refusal")
+    (
+        "accuracy_folded",
+        "accuracy",
+        "mc1",
+        "prompt_strict",
+        "chosen_likelier",
+        "compliance_with_harm",
+        "over_refusal",
+    )
 )
 """Those of `FIGURES` that are shares, from 0 to 1."""
 

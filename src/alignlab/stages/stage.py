@@ -53,7 +53,7 @@ def open_run(
         tracker=trackers.parse_trackers(settings.tracker) if isinstance(settings, Training) else (),
     )
     if not run.done:
-        if "member" not in options:  # an ensemble says it once
+        if not {"member", "fold"} & set(options):  # runs below a run leave it to that one
             for part in data:
                 run.note(part.report)
         if hasattr(settings, "model"):  # a new adapter is drawn from torch's own generator

@@ -29,6 +29,8 @@ from . import schema
 from .desk import Desk, Visit
 from .endpoint import Endpoint
 from .guard import MOST_BODY, Exactly, Guard
+from .jobs.catalogue import KINDS
+from .jobs.runner import Jobs
 from .problems import CODES, Refused, in_json, refused
 from .table import SCREENS, TABLE
 
@@ -52,6 +54,8 @@ RANKS: Sequence[schema.Role] = ("anyone", "annotator", "instructor")
 
 def application(desk: Desk, rows: Sequence[Endpoint] = TABLE) -> ASGIApp:
     """The application of one desk."""
+    if desk.jobs is None:
+        desk.jobs = Jobs(desk, KINDS, on=desk.starts_jobs)
     routes: list[BaseRoute] = [
         Route(row.path, _endpoint(desk, row, rows), methods=[row.method]) for row in rows
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from . import schema
@@ -10,17 +10,20 @@ from .problems import Refused
 from .shelf import Seen, Shelf, status_of
 from .watched import Watch
 
-Told = tuple[str, schema.MapEvent | schema.RunEvent]
+Told = tuple[str, schema.MapEvent | schema.RunEvent | schema.JobsEvent]
 """A topic, and what is told of it."""
 MAP = "map"
+JOBS = "jobs"
 RUN = "run:"
 
 
 class Changes:
-    """Looks at the folder and at the runs that somebody follows."""
+    """Looks at the folder, at the runs that somebody follows, and at jobs."""
 
-    def __init__(self, shelf: Shelf, watch: Watch) -> None:
-        self.shelf, self.watch = shelf, watch
+    def __init__(
+        self, shelf: Shelf, watch: Watch, jobs: Callable[[], Sequence[schema.JobsEvent]] = tuple
+    ) -> None:
+        self.shelf, self.watch, self.jobs = shelf, watch, jobs
         self._last: dict[str, Any] = {}
 
     def now(self, topics: Iterable[str]) -> list[Told]:
@@ -47,6 +50,8 @@ class Changes:
     def _of(self, seen: Seen, topic: str) -> list[Told]:
         if topic == MAP:
             return [(topic, schema.MapEvent(runs=len(seen.heads)))]
+        if topic == JOBS:
+            return [(topic, event) for event in self.jobs()]
         try:
             head = seen.find(topic.removeprefix(RUN))
         except Refused:

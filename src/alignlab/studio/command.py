@@ -38,16 +38,18 @@ KEY = "studio/link.json"  # below the folder, for its owner alone: where the stu
 OPEN = "studio/.open.html"  # for its owner alone: leads a browser to the link
 
 
-def studio(*, folder: str, port: int, no_open: bool, as_json: bool) -> NoReturn:
+def studio(*, folder: str, port: int, no_open: bool, as_json: bool, jobs: str = "all") -> NoReturn:
     """Answer until SIGINT or SIGTERM; the first line on stdout says where.
 
     Raises:
-        UserError: no such folder. ResourceError: the port is taken.
+        UserError: no such folder; `jobs` is neither all nor none. ResourceError: the port is taken.
     """
     place = checked(folder)
+    if jobs not in ("all", "none"):
+        raise UserError(f"--jobs is all or none, not {jobs!r:.40}")
     with bind(HOST, port) as bound:
         port = bound.getsockname()[1]
-        desk = Desk(place, port=port, link_key=secrets.token_urlsafe(32))
+        desk = Desk(place, port=port, link_key=secrets.token_urlsafe(32), starts_jobs=jobs == "all")
         url = desk.url(desk.sessions.link())
         line = f"studio of {one_line(folder)} at {url}  (this machine only; Ctrl-C ends it)"
         if as_json:

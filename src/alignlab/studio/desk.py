@@ -18,6 +18,7 @@ from .endpoint import Endpoint
 from .events import Hub
 from .heads import Head, figures_of
 from .inside import Inside, text
+from .jobs.board import Board
 from .scan import id_of
 from .sessions import Sessions
 from .shelf import Seen, Shelf, status_of
@@ -32,14 +33,17 @@ class Desk:
 
     Args:
         link_key: who knows it may have another link; empty = nobody.
+        starts_jobs: whether an instructor can have commands started.
     """
 
-    def __init__(self, folder: Path, *, port: int, link_key: str = "") -> None:
+    def __init__(self, folder: Path, *, port: int, link_key: str = "", starts_jobs: bool = True) -> None:
         self.inside, self.port, self.link_key = Inside(folder), port, link_key
         self.shelf, self.watch, self.sessions = Shelf(self.inside), Watch(self.inside), Sessions()
         self.boot, self.since = secrets.token_hex(4), time.monotonic()
-        self.hub = Hub(self.boot, Changes(self.shelf, self.watch))
+        self.hub = Hub(self.boot, Changes(self.shelf, self.watch, self._jobs_told))
         self.speakers, self.blinds, self.talks = Speakers(), Blinds(), 0
+        self.starts_jobs = starts_jobs
+        self.jobs: Board | None = None  # the application sees to it: what jobs do knows the desk
         self._store: Store | None = None
         self._opening = threading.Lock()
 
@@ -61,9 +65,14 @@ class Desk:
     def close(self) -> None:
         """After the last answer."""
         self.leave()
+        if self.jobs is not None:
+            self.jobs.close()
         with self._opening:
             if self._store is not None:
                 self._store.close()
+
+    def _jobs_told(self) -> list[schema.JobsEvent]:
+        return [self.jobs.told()] if self.jobs is not None else []
 
     def role_of(self, cookie: str) -> schema.Role:
         """What the holder of a cookie may do: an instructor came by a link, an annotator by joining."""

@@ -11,7 +11,7 @@ from itertools import count
 from typing import Protocol
 
 from . import schema
-from .changes import Told
+from .changes import JOBS, MAP, Told
 from .problems import Refused
 
 EVERY = 0.25  # seconds between two looks at the runs that are followed
@@ -122,7 +122,7 @@ class Hub:
                         listener.tell(line)
             await asyncio.sleep(self.every)
 
-    def _line(self, event: schema.MapEvent | schema.RunEvent | schema.Reset) -> bytes:
+    def _line(self, event: schema.MapEvent | schema.RunEvent | schema.JobsEvent | schema.Reset) -> bytes:
         data = event.model_dump_json()
         return f"event: {event.event}\nid: {self.boot}.{self._number}\ndata: {data}\n\n".encode()
 
@@ -131,11 +131,11 @@ def topics_of(text: str, find: Callable[[str], object]) -> frozenset[str]:
     """The topics that are named. Raises Refused: 422 one that is none, 404 a run that is not there."""
     topics = frozenset(filter(None, text.split(",")))
     if not topics or len(topics) > 20:
-        raise Refused(422, "topics are map and run:ID, 1 to 20 of them", field="topics")
+        raise Refused(422, "topics are map, jobs and run:ID, 1 to 20 of them", field="topics")
     for topic in topics:
         kind, _, run = topic.partition(":")
         if kind == "run":
             find(run)
-        elif topic != "map":
-            raise Refused(422, "topics are map and run:ID, 1 to 20 of them", field="topics")
+        elif topic not in (MAP, JOBS):
+            raise Refused(422, "topics are map, jobs and run:ID, 1 to 20 of them", field="topics")
     return topics

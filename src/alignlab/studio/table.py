@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import openapi, schema
-from .answers import beside, blind, folder, runs, samples, session, talk
+from .answers import beside, blind, folder, jobs, learning, runs, samples, session, talk
 from .endpoint import Endpoint
 
 TABLE: tuple[Endpoint, ...] = (
@@ -54,8 +54,14 @@ TABLE: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/health", "instructor", schema.Nothing, schema.Health, folder.health),
     Endpoint("GET", "/api/openapi.json", "instructor", schema.Nothing, schema.Nothing, folder.described),
     Endpoint("GET", "/api/events", "instructor", schema.EventsAsked, schema.Event, folder.told, "events"),
+    Endpoint("GET", "/api/jobs", "instructor", schema.Nothing, schema.Jobs, jobs.listed),
+    Endpoint("POST", "/api/jobs", "instructor", schema.JobAsked, schema.Job, jobs.begin),
+    Endpoint("POST", "/api/commands", "instructor", schema.JobAsked, schema.JobCommand, jobs.lines),
+    Endpoint("DELETE", "/api/jobs/{id}", "instructor", schema.JobStopped, schema.Job, jobs.stop),
+    Endpoint("GET", "/api/learn", "instructor", schema.Nothing, schema.Learn, learning.learn),
+    Endpoint("GET", "/api/tasks/{id}/style", "instructor", schema.StyleAsked, schema.Style, learning.style),
 )
-SCREENS = ("/", "/run/{id}", "/compare", "/talk", "/shelf")
+SCREENS = ("/", "/runs", "/run/{id}", "/compare", "/talk", "/learn", "/shelf")
 """Addresses of the pages: each is the same file, which asks for what it shows."""
 FILE = Path(__file__).parents[3] / "web" / "openapi.json"
 

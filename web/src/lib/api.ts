@@ -24,6 +24,12 @@ export type Compare = Schemas["Compare"];
 export type Pages = Schemas["Pages"];
 export type Health = Schemas["Health"];
 export type Me = Schemas["Me"];
+export type Job = Schemas["Job"];
+export type JobCommand = Schemas["JobCommand"];
+export type Jobs = Schemas["Jobs"];
+export type Learn = Schemas["Learn"];
+export type Style = Schemas["Style"];
+export type Weighty = Schemas["Weighty"];
 export type ErrorBody = Schemas["ErrorBody"];
 export type Models = Schemas["Models"];
 export type TalkAsked = Schemas["TalkAsked"];
@@ -78,7 +84,7 @@ export async function answered(method: string, url: string, body?: unknown, sign
   throw new Problem(answer.status, told ?? { ...GONE, what: `the studio answered ${answer.status}` });
 }
 
-async function ask<T>(method: string, url: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+export async function ask<T>(method: string, url: string, body?: unknown, signal?: AbortSignal): Promise<T> {
   const answer = await answered(method, url, body, signal);
   return (await answer.json().catch(() => null)) as T;
 }

@@ -11,36 +11,81 @@ export interface RunNews {
   rows: { metrics: number; samples: number; health: number; tokens: number; probes: number };
   progress: Progress | null;
 }
-export type News = RunNews | { event: "map"; runs: number } | { event: "reset" };
+export interface JobsNews {
+  event: "jobs";
+  running: string | null;
+  waiting: number;
+  progress: Progress | null;
+}
+export type News = RunNews | JobsNews | { event: "map"; runs: number } | { event: "reset" };
+const KINDS = ["map", "run", "jobs", "reset"];
 
-/** Listens to topics ("map", "run:ID") until the answer is called. Whenever the page comes back into view, or the
- * stream was broken, the listener hears "reset": ask again for everything. */
+interface Listener {
+  topics: string[];
+  hear: (news: News) => void;
+}
+const listeners = new Set<Listener>();
+let stop: (() => void) | null = null;
+let turning = false;
+
+/** Listens to topics ("map", "jobs", "run:ID") until the answer is called. Whenever the page comes back into view, or
+ * the stream was broken, the listener hears "reset": ask again for everything. */
 export function listen(topics: string[], hear: (news: News) => void): () => void {
-  let stream: EventSource | null = null;
+  const listener = { topics, hear };
+  listeners.add(listener);
+  turn();
+  return () => {
+    listeners.delete(listener);
+    turn();
+  };
+}
+
+/** One stream for all that listen, with the topics of all, since a browser has six connections to a host. A stream
+ * begins with how each topic is. */
+function turn(): void {
+  if (turning) return;
+  turning = true;
+  queueMicrotask(() => {
+    turning = false;
+    stop?.();
+    const topics = [...new Set([...listeners].flatMap((listener) => listener.topics))];
+    stop = topics.length ? stream(topics) : null;
+  });
+}
+
+function tell(news: News): void {
+  const topic = news.event === "run" ? `run:${news.id}` : news.event;
+  for (const listener of [...listeners]) {
+    if (news.event === "reset" || listener.topics.includes(topic)) listener.hear(news);
+  }
+}
+
+function stream(topics: string[]): () => void {
+  let source: EventSource | null = null;
   let before = false;
 
   function open(): void {
-    if (stream || document.hidden) return;
-    stream = new EventSource(`/api/events?topics=${encodeURIComponent(topics.join(","))}`);
-    for (const kind of ["map", "run", "reset"]) {
-      stream.addEventListener(kind, (message) => hear(JSON.parse((message as MessageEvent<string>).data)));
+    if (source || document.hidden) return;
+    source = new EventSource(`/api/events?topics=${encodeURIComponent(topics.join(","))}`);
+    for (const kind of KINDS) {
+      source.addEventListener(kind, (message) => tell(JSON.parse((message as MessageEvent<string>).data)));
     }
-    stream.onopen = () => {
-      if (before) hear({ event: "reset" });
+    source.onopen = () => {
+      if (before) tell({ event: "reset" });
       before = true;
     };
   }
 
   function close(): void {
-    stream?.close();
-    stream = null;
+    source?.close();
+    source = null;
   }
 
-  const turn = () => (document.hidden ? close() : open());
-  document.addEventListener("visibilitychange", turn);
+  const seen = () => (document.hidden ? close() : open());
+  document.addEventListener("visibilitychange", seen);
   open();
   return () => {
-    document.removeEventListener("visibilitychange", turn);
+    document.removeEventListener("visibilitychange", seen);
     close();
   };
 }

@@ -81,6 +81,7 @@ STUDIO: dict[str, Command] = {
             WHERE,
             Option("port", "where it answers, on this machine alone; 0 = any free one", 8710),
             Option("no-open", "print the link, and open no browser", False, switch=True),
+            Option("jobs", "none = the pages start no command, and show it to be copied", "all"),
         ),
         live=True,
         kind="see",

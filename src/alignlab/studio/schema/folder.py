@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from .jobs import JobsEvent
 from .parts import Id, Part, Status
 from .runs import Progress, RowCounts, RunRef
 
@@ -70,8 +71,8 @@ class Reset(Part):
 class Event(Part):
     """One line of `data:`; the stream's `event:` is its own `event`, its `id:` BOOT.NUMBER."""
 
-    data: MapEvent | RunEvent | Reset = Field(discriminator="event")
+    data: MapEvent | RunEvent | JobsEvent | Reset = Field(discriminator="event")
 
 
 class EventsAsked(Part):
-    topics: str = Field("map", max_length=400, description="map, run:ID; comma separated, 20 at most")
+    topics: str = Field("map", max_length=400, description="map, jobs, run:ID; comma separated, 20 at most")

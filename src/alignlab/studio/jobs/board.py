@@ -1,0 +1,19 @@
+"""What answers ask of the jobs of a desk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from .. import schema
+
+
+class Board(Protocol):
+    """As `runner.Jobs` does it."""
+
+    def all(self) -> schema.Jobs: ...
+    def lines(self, kind: str, fields: Mapping[str, Any]) -> schema.JobCommand: ...
+    def ask(self, kind: str, fields: Mapping[str, Any]) -> schema.Job: ...
+    def stop(self, job: str) -> schema.Job: ...
+    def told(self) -> schema.JobsEvent: ...
+    def close(self) -> None: ...
