@@ -33,7 +33,7 @@ def _task(connection: Connection, id: str, person: str) -> schema.MyTask:
     about: dict[str, Any] = {"id": id, "mode": settings.mode, "state": state}
     return schema.MyTask(
         name=text(settings.name),
-        question=text(settings.question),
+        question=text(settings.asks),
         left=assignment.left_of(connection, id),
         mine=assignment.mine_of(connection, id, person),
         ahead=standing.ahead_of(connection, id, person, time.time_ns() // 1000),
