@@ -106,6 +106,15 @@ class Studio:
         assert answer.status == status, answer.body
         return answer.json
 
+    def task(self) -> str:
+        """A task of the store with a guideline, made where there is none."""
+        with self.desk.store.reading() as connection:
+            there = tasks.tasks_of(connection)
+        if "filled" not in there:
+            made = tasks.Task(name="filled", mode="pair")
+            return self.desk.store.do(tasks.add_task, made, "# Read\n\nBoth answers.")
+        return there["filled"]
+
 
 def write_run(folder: Path, stage: str = "ppo", **info: Any) -> Path:
     """A small run; `logs` are rows by the name of their file, whole lines among them as they are."""
@@ -132,13 +141,6 @@ def sample(step: int, place: int, proxy: float, gold: float | None = None, **mor
     row = {"step": step, "place": place, "prompt": prompt, "completion": f"answer {place} of {step}"}
     row |= {"finished": True, "proxy": proxy, "kl": 0.5, "gold": gold, "reason": "", "misleading": False}
     return row | {"shown": place < 2, "tokens": place + 1, **more}
-
-
-def task_of(desk: Desk) -> str:
-    """The desk's task, made where there is none."""
-    with desk.store.reading() as connection:
-        there = list(tasks.tasks_of(connection).values())
-    return there[0] if there else desk.store.do(tasks.add_task, tasks.Task(name="first", mode="pair"))
 
 
 @pytest.fixture
@@ -189,6 +191,7 @@ def filled(studio: Studio) -> Callable[[str], str]:
 def filling(studio: Studio) -> Callable[[str], str]:
     """What fills a path of the table with ids that are there."""
     run = id_of("demo/ppo")
+    query = {"/tokens": "?step=1&place=0", "/compare": f"?runs={run}"}
 
     @cache
     def compared() -> str:
@@ -201,10 +204,10 @@ def filling(studio: Studio) -> Callable[[str], str]:
         if path.endswith("/result"):
             path = path.replace("{id}", compared())
         page = id_of("demo/report.html")
-        if "/tasks/{id}" in path:
-            path = path.replace("{id}", task_of(studio.desk))
+        if "/tasks/" in path or path.endswith("/mirror"):
+            task = studio.task()
+            path, query["/mirror"] = path.replace("/tasks/{id}", f"/tasks/{task}"), f"?task={task}"
         path = path.replace("/pages/{id}", f"/pages/{page}").replace("{id}", run).replace("{row}", "0")
-        query = {"/tokens": "?step=1&place=0", "/compare": f"?runs={run}"}
         return path + next((asked for end, asked in query.items() if path.endswith(end)), "")
 
     return fill

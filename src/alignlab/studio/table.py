@@ -10,13 +10,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import openapi, schema
-from .answers import beside, blind, folder, jobs, learning, runs, samples, session, talk
+from .answers import beside, blind, folder, jobs, learning, me, runs, samples, session, talk, voting
 from .endpoint import Endpoint
 
 TABLE: tuple[Endpoint, ...] = (
-    Endpoint("GET", "/api/session", "instructor", schema.Nothing, schema.Me, session.me),
+    Endpoint("GET", "/api/session", "annotator", schema.Nothing, schema.Me, session.me),
     Endpoint("POST", "/api/session", "anyone", schema.SignIn, schema.Me, session.begin),
-    Endpoint("DELETE", "/api/session", "instructor", schema.Nothing, schema.Nothing, session.end),
+    Endpoint("DELETE", "/api/session", "annotator", schema.Nothing, schema.Nothing, session.end),
     Endpoint("POST", "/api/link", "anyone", schema.LinkKey, schema.Link, session.link),
     Endpoint("GET", "/api/map", "instructor", schema.MapAsked, schema.Map, runs.shown_map),
     Endpoint("GET", "/api/runs", "instructor", schema.RunsAsked, schema.Runs, runs.listed),
@@ -60,8 +60,24 @@ TABLE: tuple[Endpoint, ...] = (
     Endpoint("DELETE", "/api/jobs/{id}", "instructor", schema.JobStopped, schema.Job, jobs.stop),
     Endpoint("GET", "/api/learn", "instructor", schema.Nothing, schema.Learn, learning.learn),
     Endpoint("GET", "/api/tasks/{id}/style", "instructor", schema.StyleAsked, schema.Style, learning.style),
+    Endpoint("GET", "/api/me", "annotator", schema.Nothing, schema.Myself, me.myself),
+    Endpoint("DELETE", "/api/me", "annotator", schema.Nothing, schema.Erased, me.erase),
+    Endpoint("GET", "/api/me/data", "annotator", schema.Nothing, schema.MyData, me.data),
+    Endpoint("GET", "/api/me/mirror", "annotator", schema.MirrorAsked, schema.Mirror, me.mirror),
+    Endpoint("POST", "/api/tasks/{id}/next", "annotator", schema.NextAsked, schema.Next, voting.asked_next),
+    Endpoint(
+        "GET",
+        "/api/tasks/{id}/guideline",
+        "annotator",
+        schema.GuidelineAsked,
+        schema.Guideline,
+        voting.guideline,
+    ),
+    Endpoint("POST", "/api/leases", "annotator", schema.Leases, schema.Held, voting.leases),
+    Endpoint("POST", "/api/votes", "annotator", schema.Votes, schema.Taken, voting.votes),
+    Endpoint("POST", "/api/votes/{id}/undo", "annotator", schema.UndoAsked, schema.Item, voting.undo),
 )
-SCREENS = ("/", "/runs", "/run/{id}", "/compare", "/talk", "/learn", "/shelf")
+SCREENS = ("/", "/runs", "/run/{id}", "/compare", "/talk", "/vote", "/learn", "/shelf")
 """Addresses of the pages: each is the same file, which asks for what it shows."""
 FILE = Path(__file__).parents[3] / "web" / "openapi.json"
 

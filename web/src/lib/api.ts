@@ -109,3 +109,5 @@ export async function once<T>(ask: () => Promise<T>, loading: (words: string) =>
     signal?.throwIfAborted();
   }
 }
+
+export const remove = <T>(path: string): Promise<T> => ask<T>("DELETE", path, {});
