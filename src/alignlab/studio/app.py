@@ -9,8 +9,9 @@ import sys
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -34,6 +35,7 @@ from .table import SCREENS, TABLE
 NAMES = ("127.0.0.1", "localhost")  # by which it is called
 STATIC = Path(__file__).with_name("static")
 BODY_SECONDS = 10.0  # in which a body must come
+FIELDS = TypeAdapter(dict[str, Any])  # of a body
 STATUS = {
     "not_found": 404,
     "not_yours": 403,
@@ -108,7 +110,10 @@ async def _asked(row: Endpoint, request: Request) -> schema.Part:
                 raise Refused(400, "a field of the query stands there twice")
             return row.asks.model_validate({**dict(query), **request.path_params})
         body = await asyncio.wait_for(_body(request), BODY_SECONDS)
-        return row.asks.model_validate_json(body or b"{}")
+        fields = FIELDS.validate_json(body or b"{}")
+        if set(fields) & set(request.path_params):
+            raise Refused(400, "a field of the address stands in the body too")
+        return row.asks.model_validate({**fields, **request.path_params})
     except TimeoutError:
         raise Refused(408, f"the body did not come within {BODY_SECONDS:.0f} s") from None
     except ClientDisconnect:

@@ -12,6 +12,7 @@ from pathlib import Path
 from ..votes.people import known_as, whose
 from ..votes.store import Store, has_store, studio_folder
 from . import schema
+from .campaigns import Campaigns
 from .changes import Changes
 from .endpoint import Endpoint
 from .events import Hub
@@ -35,6 +36,7 @@ class Desk:
     def __init__(self, folder: Path, *, port: int, link_key: str = "") -> None:
         self.inside, self.port, self.link_key = Inside(folder), port, link_key
         self.shelf, self.watch, self.sessions = Shelf(self.inside), Watch(self.inside), Sessions()
+        self.campaigns = Campaigns(self.inside)
         self.boot, self.since = secrets.token_hex(4), time.monotonic()
         self.hub = Hub(self.boot, Changes(self.shelf, self.watch))
         self._store: Store | None = None

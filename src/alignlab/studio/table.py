@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import openapi, schema
-from .answers import beside, folder, runs, samples, session
+from .answers import beside, campaigns, folder, runs, samples, session
 from .endpoint import Endpoint
 
 TABLE: tuple[Endpoint, ...] = (
@@ -36,13 +36,34 @@ TABLE: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/runs/{id}/probes", "instructor", schema.RunAsked, schema.Probes, samples.probes),
     Endpoint("GET", "/api/runs/{id}/tokens", "instructor", schema.TokensAsked, schema.Tokens, samples.tokens),
     Endpoint("GET", "/api/compare", "instructor", schema.CompareAsked, schema.Compare, beside.compare),
+    Endpoint("GET", "/api/campaigns", "instructor", schema.Nothing, schema.Campaigns, campaigns.campaigns),
+    Endpoint(
+        "GET",
+        "/api/campaigns/{id}/findings",
+        "instructor",
+        schema.FindingsAsked,
+        schema.Findings,
+        campaigns.findings,
+    ),
+    Endpoint(
+        "GET",
+        "/api/campaigns/{id}/attempts",
+        "instructor",
+        schema.AttemptsAsked,
+        schema.Attempts,
+        campaigns.attempts,
+    ),
+    Endpoint(
+        "POST", "/api/campaigns/{id}/queue", "instructor", schema.QueueAsked, schema.Queue, campaigns.queue
+    ),
+    Endpoint("POST", "/api/labels", "instructor", schema.LabelGiven, schema.Labeled, campaigns.label),
     Endpoint("GET", "/api/pages", "instructor", schema.Nothing, schema.Pages, folder.pages),
     Endpoint("GET", "/api/pages/{id}", "instructor", schema.PageAsked, schema.Nothing, folder.page, "page"),
     Endpoint("GET", "/api/health", "instructor", schema.Nothing, schema.Health, folder.health),
     Endpoint("GET", "/api/openapi.json", "instructor", schema.Nothing, schema.Nothing, folder.described),
     Endpoint("GET", "/api/events", "instructor", schema.EventsAsked, schema.Event, folder.told, "events"),
 )
-SCREENS = ("/", "/run/{id}", "/compare", "/shelf")
+SCREENS = ("/", "/run/{id}", "/compare", "/shelf", "/redteam", "/constitution")
 """Addresses of the pages: each is the same file, which asks for what it shows."""
 FILE = Path(__file__).parents[3] / "web" / "openapi.json"
 

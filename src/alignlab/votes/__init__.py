@@ -17,5 +17,6 @@ of their own.
     chain, fold                   the history that outlives an erasure; events -> votes
     tasks, items, people          what is asked, and of whom
     assignment, voting            leases on items, and what people say
+    labels                        what people say of an answer by itself
     figures, rankings, exchange   what is made of it
 """
