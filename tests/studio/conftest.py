@@ -210,6 +210,7 @@ def filled(studio: Studio) -> Callable[[str], str]:
         page = id_of("demo/report.html")
         path = path.replace("/campaigns/{id}", f"/campaigns/{id_of('campaign')}")
         path = path.replace("/pages/{id}", f"/pages/{page}").replace("{id}", run).replace("{row}", "0")
+        path = path.replace("{name}", "town")
         query = {"/tokens": "?step=1&place=0", "/compare": f"?runs={run}"}
         return path + next((asked for end, asked in query.items() if path.endswith(end)), "")
 

@@ -112,10 +112,10 @@ class Campaign:
         return sum(tail.generation for tail in self._tails.values())
 
     @property
-    def labels(self) -> dict[str, schema.Label]:
+    def labels(self) -> Mapping[str, schema.Label]:
         """What the judge said of each answer, by its subject: findings are what complied."""
         found = {one.subject: one.label for one in self.attempts.kept if one.label is not None}
-        return found | dict.fromkeys((one.subject for one in self.findings.kept), COMPLIED)
+        return found | {one.subject: COMPLIED for one in self.findings.kept}
 
     def rows(self, asked: Sequence[Asked]) -> list[Mapping[str, Any]]:
         """Attempts, whole. Raises Refused: 409, the file is another by now."""

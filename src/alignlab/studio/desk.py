@@ -113,7 +113,7 @@ def reference(seen: Seen, path: str) -> schema.RunRef:
 @dataclass(frozen=True)
 class Visit:
     """One request: at which desk, by whom, with which cookie, of which table; `last` is the event that was
-    seen last.
+    seen last, `match` the tag of what somebody edited (`If-Match`).
     """
 
     desk: Desk
@@ -121,6 +121,7 @@ class Visit:
     cookie: str
     rows: Sequence[Endpoint]
     last: str = ""
+    match: str = ""
 
     @property
     def person(self) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import openapi, schema
-from .answers import beside, campaigns, folder, runs, samples, session
+from .answers import beside, campaigns, constitutions, folder, runs, samples, session
 from .endpoint import Endpoint
 
 TABLE: tuple[Endpoint, ...] = (
@@ -57,6 +57,38 @@ TABLE: tuple[Endpoint, ...] = (
         "POST", "/api/campaigns/{id}/queue", "instructor", schema.QueueAsked, schema.Queue, campaigns.queue
     ),
     Endpoint("POST", "/api/labels", "instructor", schema.LabelGiven, schema.Labeled, campaigns.label),
+    Endpoint(
+        "GET",
+        "/api/constitutions",
+        "instructor",
+        schema.Nothing,
+        schema.Constitutions,
+        constitutions.constitutions,
+    ),
+    Endpoint(
+        "POST",
+        "/api/constitutions/lint",
+        "instructor",
+        schema.LintAsked,
+        schema.Linted,
+        constitutions.lint_text,
+    ),
+    Endpoint(
+        "GET",
+        "/api/constitutions/{name}",
+        "instructor",
+        schema.ConstitutionAsked,
+        schema.Constitution,
+        constitutions.constitution,
+    ),
+    Endpoint(
+        "PUT",
+        "/api/constitutions/{name}",
+        "instructor",
+        schema.ConstitutionGiven,
+        schema.Constitution,
+        constitutions.put,
+    ),
     Endpoint("GET", "/api/pages", "instructor", schema.Nothing, schema.Pages, folder.pages),
     Endpoint("GET", "/api/pages/{id}", "instructor", schema.PageAsked, schema.Nothing, folder.page, "page"),
     Endpoint("GET", "/api/health", "instructor", schema.Nothing, schema.Health, folder.health),

@@ -34,6 +34,17 @@ from .campaigns import Severities as Severities
 from .campaigns import Severity as Severity
 from .campaigns import Subject as Subject
 from .campaigns import TwinAnswer as TwinAnswer
+from .constitutions import MOST_TEXT as MOST_TEXT
+from .constitutions import Constitution as Constitution
+from .constitutions import ConstitutionAsked as ConstitutionAsked
+from .constitutions import ConstitutionGiven as ConstitutionGiven
+from .constitutions import ConstitutionName as ConstitutionName
+from .constitutions import ConstitutionRow as ConstitutionRow
+from .constitutions import Constitutions as Constitutions
+from .constitutions import LintAsked as LintAsked
+from .constitutions import Linted as Linted
+from .constitutions import LintFinding as LintFinding
+from .constitutions import PrincipleText as PrincipleText
 from .curves import Columns as Columns
 from .curves import MetricsAsked as MetricsAsked
 from .curves import NotFinite as NotFinite
