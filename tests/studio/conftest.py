@@ -205,9 +205,11 @@ def filled(studio: Studio) -> Callable[[str], str]:
     """A path of the table with ids that are there."""
     run = id_of("demo/ppo")
     write_campaign(studio.desk.inside.root / "campaign")
+    write_run(studio.desk.inside.root / "revise", "revise")
 
     def fill(path: str) -> str:
         page = id_of("demo/report.html")
+        path = path.replace("/walks/{id}", f"/walks/{id_of('revise')}")
         path = path.replace("/campaigns/{id}", f"/campaigns/{id_of('campaign')}")
         path = path.replace("/pages/{id}", f"/pages/{page}").replace("{id}", run).replace("{row}", "0")
         path = path.replace("{name}", "town")

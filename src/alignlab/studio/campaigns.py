@@ -114,7 +114,9 @@ class Campaign:
     @property
     def labels(self) -> Mapping[str, schema.Label]:
         """What the judge said of each answer, by its subject: findings are what complied."""
-        found = {one.subject: one.label for one in self.attempts.kept if one.label is not None}
+        found: dict[str, schema.Label] = {
+            one.subject: one.label for one in self.attempts.kept if one.label is not None
+        }
         return found | {one.subject: COMPLIED for one in self.findings.kept}
 
     def rows(self, asked: Sequence[Asked]) -> list[Mapping[str, Any]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import openapi, schema
-from .answers import beside, campaigns, constitutions, folder, runs, samples, session
+from .answers import beside, campaigns, constitutions, folder, runs, samples, session, walks
 from .endpoint import Endpoint
 
 TABLE: tuple[Endpoint, ...] = (
@@ -89,6 +89,8 @@ TABLE: tuple[Endpoint, ...] = (
         schema.Constitution,
         constitutions.put,
     ),
+    Endpoint("GET", "/api/walks", "instructor", schema.Nothing, schema.Walks, walks.walks),
+    Endpoint("GET", "/api/walks/{id}", "instructor", schema.WalkAsked, schema.Walk, walks.walk),
     Endpoint("GET", "/api/pages", "instructor", schema.Nothing, schema.Pages, folder.pages),
     Endpoint("GET", "/api/pages/{id}", "instructor", schema.PageAsked, schema.Nothing, folder.page, "page"),
     Endpoint("GET", "/api/health", "instructor", schema.Nothing, schema.Health, folder.health),

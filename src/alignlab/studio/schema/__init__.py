@@ -105,3 +105,14 @@ from .session import LinkKey as LinkKey
 from .session import Me as Me
 from .session import Nothing as Nothing
 from .session import SignIn as SignIn
+from .walks import Ablation as Ablation
+from .walks import BeforeAfter as BeforeAfter
+from .walks import Left as Left
+from .walks import Round as Round
+from .walks import Turned as Turned
+from .walks import Versions as Versions
+from .walks import Walk as Walk
+from .walks import WalkAsked as WalkAsked
+from .walks import Walked as Walked
+from .walks import WalkRow as WalkRow
+from .walks import Walks as Walks
