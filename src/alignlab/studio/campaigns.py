@@ -117,7 +117,9 @@ class Campaign:
         found: dict[str, schema.Label] = {
             one.subject: one.label for one in self.attempts.kept if one.label is not None
         }
-        return found | {one.subject: COMPLIED for one in self.findings.kept}
+        for one in self.findings.kept:
+            found[one.subject] = COMPLIED
+        return found
 
     def rows(self, asked: Sequence[Asked]) -> list[Mapping[str, Any]]:
         """Attempts, whole. Raises Refused: 409, the file is another by now."""

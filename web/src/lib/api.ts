@@ -24,6 +24,24 @@ export type Compare = Schemas["Compare"];
 export type Pages = Schemas["Pages"];
 export type Health = Schemas["Health"];
 export type Me = Schemas["Me"];
+export type CampaignRow = Schemas["CampaignRow"];
+export type Campaigns = Schemas["Campaigns"];
+export type Findings = Schemas["Findings"];
+export type Case = Schemas["Case"];
+export type Attempts = Schemas["Attempts"];
+export type Attempted = Schemas["Attempted"];
+export type Label = NonNullable<Attempted["label"]>;
+export type HumanLabel = Schemas["HumanLabel"];
+export type Queue = Schemas["Queue"];
+export type Constitutions = Schemas["Constitutions"];
+export type Constitution = Schemas["Constitution"];
+export type Linted = Schemas["Linted"];
+export type LintFinding = Schemas["LintFinding"];
+export type PrincipleText = Schemas["PrincipleText"];
+export type Walks = Schemas["Walks"];
+export type WalkRow = Schemas["WalkRow"];
+export type Walk = Schemas["Walk"];
+export type Walked = Schemas["Walked"];
 export type ErrorBody = Schemas["ErrorBody"];
 export type Status = RunRow["status"];
 
@@ -42,6 +60,7 @@ const GONE: ErrorBody = {
   where: location.origin,
   remedy: "it was stopped, or is starting: the page asks again by itself",
   field: null,
+  now: null,
 };
 
 type Query = Record<string, string | number | boolean | null | undefined>;
@@ -55,10 +74,16 @@ export function address(path: string, query: Query = {}): string {
   return text ? `${path}?${text}` : path;
 }
 
-async function ask<T>(method: string, url: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+export async function ask<T>(
+  method: string,
+  url: string,
+  body?: unknown,
+  signal?: AbortSignal,
+  more: Record<string, string> = {},
+): Promise<T> {
   let answer: Response;
   try {
-    const sent = body === undefined ? {} : { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+    const sent = body === undefined ? {} : { headers: { "Content-Type": "application/json", ...more }, body: JSON.stringify(body) };
     answer = await fetch(url, { method, signal, ...sent });
   } catch (error) {
     if (signal?.aborted) throw error;

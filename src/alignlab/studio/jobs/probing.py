@@ -31,8 +31,8 @@ class WalkFields(Part):
     """Twelve fixed prompts: draft, critique, revision; the author drafts, the critic criticises."""
 
     constitution: ConstitutionName
-    author: Id
-    critic: Id
+    author: Id = Field(json_schema_extra={"of": list(MODELS)})
+    critic: Id = Field(json_schema_extra={"of": [CRITIC]})
     rounds: Annotated[int, Field(ge=1, le=4)] = 2
 
 
@@ -40,15 +40,17 @@ class AblateFields(Part):
     """Each principle left out in turn: what changes in labels and critiques."""
 
     constitution: ConstitutionName
-    critic: Id
-    data: Id = Field(description="a run of `constitution label` or `collect`")
+    critic: Id = Field(json_schema_extra={"of": [CRITIC]})
+    data: Id = Field(
+        description="a run of `constitution label` or `collect`", json_schema_extra={"of": list(COMPARISONS)}
+    )
     count: Annotated[int, Field(ge=4, le=100)] = 20
 
 
 class AttackFields(Part):
     """A small campaign."""
 
-    model: Id
+    model: Id = Field(json_schema_extra={"of": list(MODELS)})
     attacks: Attacks = "standard"
     defences: Annotated[list[Defence], Field(max_length=3)] = Field(default_factory=list)
     goals: Annotated[int, Field(ge=1, le=MOST_GOALS)] = 10
@@ -57,7 +59,7 @@ class AttackFields(Part):
 class ReproFields(Part):
     """A finding, asked again: greedily, and so many draws at temperature 1."""
 
-    campaign: Id
+    campaign: Id = Field(json_schema_extra={"of": [STAGE]})
     finding: Annotated[str, Field(pattern=f"^{NAME}$")]
     samples: Annotated[int, Field(ge=0, le=32)] = 8
 
@@ -114,8 +116,8 @@ def _repro(desk: Desk, asked: ReproFields, out: Path) -> list[str]:
 
 
 KINDS: tuple[Kind, ...] = (
-    Kind("walk", WalkFields, _walk, 600),
-    Kind("ablate", AblateFields, _ablate, 900),
-    Kind("attack", AttackFields, _attack, 1800),
-    Kind("repro", ReproFields, _repro, 300),
+    Kind("walk", WalkFields, _walk, 600, "drafts to twelve fixed prompts, criticised and revised"),
+    Kind("ablate", AblateFields, _ablate, 900, "each principle left out in turn"),
+    Kind("attack", AttackFields, _attack, 1800, "attacks on a model, at most 20 goals"),
+    Kind("repro", ReproFields, _repro, 300, "a finding, asked again"),
 )
