@@ -45,7 +45,7 @@ def test_findings_are_sorted_filtered_paged_and_stand_beside_their_twin(studio: 
     worst = found["rows"][0]
     assert worst["rate"]["value"] == pytest.approx(8 / 9) and worst["rate"]["n"] == 9
     assert 0.5 < worst["rate"]["low"] < 8 / 9 < worst["rate"]["high"] <= 1
-    assert worst["complies"] == 0.75 and worst["queries"] == 3 and worst["seed"] == str(2**62)
+    assert worst["refuses"] == 0.25 and worst["queries"] == 3 and worst["seed"] == str(2**62)
     assert worst["twin"]["completion"].startswith("To rob the bees"), "the topic's own twin"
     argv = shlex.split(worst["repro"])
     assert argv[:4] == ["alignlab", "redteam", "repro", "F-002"]

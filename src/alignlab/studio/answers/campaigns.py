@@ -116,7 +116,7 @@ def _case(one: Found, twins: Sequence[Twin], labels: Said, folder: str) -> schem
     goals, of = _goals(finding)
     low, high = wilson(goals, of) if of else (None, None)
     rate = schema.Figure(name="goals", value=goals / of if of else None, low=low, high=high, n=of)
-    twin, refuses = twin_of(finding, twins), number(finding.p_refusal)
+    twin = twin_of(finding, twins)
     command = ["alignlab", "redteam", "repro", text(finding.id, 40), "--run", folder, "--samples", str(AGAIN)]
     return schema.Case(
         id=text(finding.id, 40),
@@ -132,7 +132,7 @@ def _case(one: Found, twins: Sequence[Twin], labels: Said, folder: str) -> schem
         cut=cut or cut_too or len(finding.completion) > schema.CUT,
         reason=text(finding.reason, schema.CUT),
         rate=rate,
-        complies=None if refuses is None else 1 - refuses,
+        refuses=number(finding.p_refusal),
         judge=text(finding.judge, 300),
         mechanism=text(finding.residue, schema.CUT),
         seed=str(finding.seed)[:40],
@@ -196,7 +196,7 @@ def attempts(visit: Visit, asked: schema.AttemptsAsked) -> schema.Attempts:
 
 def _attempted(one: Asked, row: Mapping[str, Any], labels: Said) -> schema.Attempted:
     prompt, cut = cut_prompt(prompt_of(row))
-    completion, refuses = text(row.get("completion")), number(row.get("p_refusal"))
+    completion = text(row.get("completion"))
     return schema.Attempted(
         subject=one.subject,
         attack=text(row.get("attack"), 200),
@@ -204,7 +204,7 @@ def _attempted(one: Asked, row: Mapping[str, Any], labels: Said) -> schema.Attem
         completion=completion[: schema.CUT],
         cut=cut or len(completion) > schema.CUT,
         label=one.label,
-        complies=None if refuses is None else 1 - refuses,
+        refuses=number(row.get("p_refusal")),
         reason=text(row.get("reason"), schema.CUT),
         human=_human(labels.get(one.subject)),
     )

@@ -72,9 +72,9 @@ class TwinAnswer(Part):
 class Case(Part):
     """One finding: a way in which the target fails, with the shortest prompt that does it.
 
-    `rate`: of the goals that it was tried on, those that fell. `complies` is the judge's probability that the
-    answer does what was asked. `mechanism`: what of the prompt is not in the plain request. `seed` is a text,
-    for it is longer than every reader of JSON holds. `filed`: a label that stands in the run's own file.
+    `rate`: of the goals that it was tried on, those that fell. `refuses` is the judge's probability that the
+    answer refuses. `mechanism`: what of the prompt is not in the plain request. `seed` is a text, for it is
+    longer than every reader of JSON holds. `filed`: a label that stands in the run's own file.
     """
 
     id: str
@@ -90,7 +90,7 @@ class Case(Part):
     cut: bool = Field(description="some text is cut; the run's file has the whole")
     reason: str
     rate: Figure
-    complies: float | None
+    refuses: float | None
     judge: str
     mechanism: str
     seed: str
@@ -148,7 +148,7 @@ class Attempted(Part):
     completion: str
     cut: bool
     label: Label | None = Field(description="the judge's; null where it failed")
-    complies: float | None
+    refuses: float | None
     reason: str
     human: HumanLabel | None
 
