@@ -16,11 +16,15 @@ import pytest
 from alignlab import cli
 from alignlab.studio import command
 
+from .conftest import write_campaign, write_run
+
 HEAVY = ("torch", "transformers", "matplotlib", "datasets", "accelerate", "peft", "pyarrow")
 
 
 def test_the_first_answers_are_given_without_torch(folder: Path) -> None:
     """Every row of the table is asked, in a process of its own."""
+    write_campaign(folder / "campaign")
+    write_run(folder / "revise", "revise")
     script = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
@@ -33,7 +37,9 @@ imported(COMMANDS["studio"].target)
 studio, run, page = Studio(Path({str(folder)!r})), id_of("demo/ppo"), id_of("demo/report.html")
 for row in TABLE:
     if row.method == "GET":
-        path = row.path.replace("pages/{{id}}", f"pages/{{page}}")
+        path = row.path.replace("pages/{{id}}", f"pages/{{page}}").replace("{{name}}", "town")
+        for kind, of in (("campaigns", "campaign"), ("walks", "revise")):
+            path = path.replace(kind + "/{{id}}", kind + "/" + id_of(of))
         path = path.replace("{{id}}", run).replace("{{row}}", "0")
         path += "?step=1&place=0" * path.endswith("/tokens") + f"?runs={{run}}" * path.endswith("/compare")
         assert studio.ask(path).status == 200, path
