@@ -99,6 +99,7 @@ class Campaign:
             "attempts": Tail(self.attempts),
         }
         self._lock = threading.Lock()
+        self._made: tuple[Any, tuple[Sequence[Asked], Mapping[str, schema.Label]]] | None = None
 
     def read(self, *names: str) -> Campaign:
         """What these files hold now; all of them where none is named."""
@@ -112,14 +113,29 @@ class Campaign:
         return sum(tail.generation for tail in self._tails.values())
 
     @property
+    def once(self) -> Sequence[Asked]:
+        """Each answer of the attempts once, in an order that has nothing to do with what it is."""
+        return self._judged()[0]
+
+    @property
     def labels(self) -> Mapping[str, schema.Label]:
         """What the judge said of each answer, by its subject: findings are what complied."""
-        found: dict[str, schema.Label] = {
-            one.subject: one.label for one in self.attempts.kept if one.label is not None
-        }
-        for one in self.findings.kept:
-            found[one.subject] = COMPLIED
-        return found
+        return self._judged()[1]
+
+    def _judged(self) -> tuple[Sequence[Asked], Mapping[str, schema.Label]]:
+        """Both, made anew when a file has grown."""
+        at = self.generation, len(self.attempts.kept), len(self.findings.kept)
+        made = self._made
+        if made is None or made[0] != at:
+            by_subject = {one.subject: one for one in self.attempts.kept}
+            once = [by_subject[subject] for subject in sorted(by_subject)]
+            labels: dict[str, schema.Label] = {
+                one.subject: one.label for one in once if one.label is not None
+            }
+            for found in self.findings.kept:
+                labels[found.subject] = COMPLIED
+            self._made = made = at, (once, labels)
+        return made[1]
 
     def rows(self, asked: Sequence[Asked]) -> list[Mapping[str, Any]]:
         """Attempts, whole. Raises Refused: 409, the file is another by now."""

@@ -179,18 +179,17 @@ def attempts(visit: Visit, asked: schema.AttemptsAsked) -> schema.Attempts:
     campaign = desk.campaigns.of(desk.shelf.look().find(asked.id)).read()
     labels, _ = _labels(desk)
     at = paging.read(asked.cursor, campaign.generation)
-    once = {one.subject: one for one in campaign.attempts.kept}
     matching = [
         one
-        for subject, one in sorted(once.items())
-        if asked.label in ("", one.label) and _said_so(asked.human, one.label, labels.get(subject))
+        for one in campaign.once
+        if asked.label in ("", one.label) and _said_so(asked.human, one.label, labels.get(one.subject))
     ]
     rows, following = paging.page(matching, asked.limit, at)
     return schema.Attempts(
         rows=[_attempted(one, row, labels) for one, row in zip(rows, campaign.rows(rows), strict=False)],
         next=following,
         total=len(matching),
-        of=len(once),
+        of=len(campaign.once),
     )
 
 
