@@ -10,6 +10,9 @@ export const LABELS: [Label, string, string][] = [
 ];
 export const SAYS: Record<Label, string> = Object.fromEntries(LABELS.map(([label, , says]) => [label, says])) as Record<Label, string>;
 
+/** Stages that leave a model which answers. */
+export const CHAT = ["sft", "dpo", "kto", "orpo", "simpo", "ppo", "rloo", "grpo", "online-dpo", "rejection"];
+
 const MOST_TURNS = 4096; // bytes of turns in an address
 
 /** Where a conversation can be gone on with from these turns; null where they are too long for an address, or are not

@@ -84,8 +84,12 @@ def put(visit: Visit, asked: schema.ConstitutionGiven) -> schema.Constitution:
     except UnicodeEncodeError:
         raise Refused(422, "the text is no Unicode", field="text") from None
     with _writing:
-        there = _there(desk, asked.name)
-        if (_etag(there) if there is not None else "") != visit.match.strip().strip('"'):
+        there, match = _there(desk, asked.name), visit.match.strip().strip('"')
+        if there is not None and not match:
+            raise Refused(
+                409, f"there is a constitution {asked.name} already", remedy="another name", now=there
+            )
+        if match != (_etag(there) if there is not None else ""):
             what = "it was changed meanwhile" if there else "it is not there any more"
             raise Refused(409, what, remedy="join the two texts, and save again", now=there or "")
         try:
