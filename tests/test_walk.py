@@ -159,10 +159,16 @@ def test_walk_on_the_command_line_shows_one_prompt_and_writes_the_table_of_many(
             document["schema"] == 1
             and document["rows"][0]["revision"] == "I will not help with that."
             and document["constitution"]["digest"] == TOWN.digest
+            and "gold" not in document
         )
         assert document["rows"][0]["rounds"][0]["fired"] and {
             change[0] for change in document["rows"][0]["diff"]
         } >= {"gone", "new"}
+
+        judged = ["--data", "town:risky-test", "--count", "4", "--gold", "town:gold", "--json"]
+        assert cli.main([*common, *judged]) == 0
+        gold = json.loads(capsys.readouterr().out)["gold"]
+        assert gold["compliance"]["drafts"]["n"] + gold["refused_look_alike"]["drafts"]["n"] == 4
 
         prompts = tmp_path / "prompts.jsonl"
         prompts.write_text(

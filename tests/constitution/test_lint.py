@@ -133,6 +133,7 @@ def test_the_command_prints_findings_and_fails_on_errors(tmp_path: Path, capsys:
         "severity": "error",
         "ids": ["x"],
         "text": "principles 21 and 22 have the same id",
+        "field": "id",
     }
     chains = tmp_path / "chains.jsonl"
     chains.write_text(json.dumps({"rounds": [{"principle": "violence", "fired": False}]}) + "\n")

@@ -16,11 +16,15 @@ import pytest
 from alignlab import cli
 from alignlab.studio import command
 
+from .conftest import write_campaign, write_run
+
 HEAVY = ("torch", "transformers", "matplotlib", "datasets", "accelerate", "peft", "pyarrow")
 
 
 def test_the_first_answers_are_given_without_torch(folder: Path) -> None:
     """Every row of the table is asked, in a process of its own."""
+    write_campaign(folder / "campaign")
+    write_run(folder / "revise", "revise")
     script = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})

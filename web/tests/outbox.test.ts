@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { Problem } from "../src/lib/api";
 import { Outbox, inMemory, newId, type Kept, type Shelf, type Taken } from "../src/lib/outbox";
 
-const problem = (status: number): Problem => new Problem(status, { code: "x", what: `status ${status}`, where: "", remedy: "", field: null });
+const problem = (status: number): Problem => new Problem(status, { code: "x", what: `status ${status}`, where: "", remedy: "", field: null, now: null });
 const saved = (batch: Kept[]): Taken => ({ saved: batch.map(({ id }) => ({ id, seq: 1 })), refused: [] });
 const vote = (id: string, more = {}) => ({ vote: { id, lease: `lease-${id}`, strength: 1, ...more } });
 

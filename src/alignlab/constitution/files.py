@@ -76,6 +76,11 @@ def read(name: str | Path) -> Constitution:
             f"cannot read the constitution {name}: {reason}",
             remedy=f"a TOML, YAML or JSON file, or one of: {', '.join(SHIPPED)}",
         ) from None
+    return parsed(text, path)
+
+
+def parsed(text: str, path: Path) -> Constitution:
+    """The constitution of a text, as a file of that name would hold it. Raises DataError."""
     document = _parse(text, path)
     if isinstance(document, Mapping) and document:
         if isinstance(document.get("constitutions"), list):

@@ -31,34 +31,38 @@ ASKED = 20  # times, before a principle that never fired is said to never fire
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong: its kind, the principles it is about, and what to do."""
+    """One thing that is wrong: its kind, the principles it is about, and what to do; `field` of the first of
+    them, where it is one's.
+    """
 
     kind: str
     severity: Literal["error", "warning"]
     ids: tuple[str, ...]
     text: str
+    field: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        return {"kind": self.kind, "severity": self.severity, "ids": list(self.ids), "text": self.text}
+        row = {"kind": self.kind, "severity": self.severity, "ids": list(self.ids), "text": self.text}
+        return row | ({"field": self.field} if self.field else {})
 
 
 def errors(constitution: Constitution) -> list[Finding]:
     """What makes a constitution unusable, in the order of its principles."""
     findings: list[Finding] = []
 
-    def error(kind: str, id: str, text: str) -> None:
-        findings.append(Finding(kind, "error", (id,), text))
+    def error(kind: str, id: str, text: str, field: str = "") -> None:
+        findings.append(Finding(kind, "error", (id,), text, field))
 
     seen: dict[str, int] = {}
     for place, p in enumerate(constitution.principles):
         if p.id in seen:
-            error("duplicate id", p.id, f"principles {seen[p.id] + 1} and {place + 1} have the same id")
+            error("duplicate id", p.id, f"principles {seen[p.id] + 1} and {place + 1} have the same id", "id")
         seen.setdefault(p.id, place)
         if not ID.fullmatch(p.id):
-            error("id", p.id, "an id is up to 100 letters, digits, dots, dashes and underscores")
+            error("id", p.id, "an id is up to 100 letters, digits, dots, dashes and underscores", "id")
         for field in ("critique", "revise", "compare"):
             if broken := breaks_frame(getattr(p, field)):
-                error("breaks the template", p.id, f"{field}: {broken}")
+                error("breaks the template", p.id, f"{field}: {broken}", field)
     exemplars = []
     for p in constitution.principles:
         exemplars += [(p.id, e) for e in p.exemplars]

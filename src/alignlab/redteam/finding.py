@@ -1,15 +1,21 @@
-"""One finding of a campaign, and how those of a folder are read; without torch."""
+"""One finding of a campaign, the harmless look-alikes beside it, and how those of a folder are read; without
+torch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..data.harms import harms
 from ..errors import DataError
 from ..records import Prompt, messages_from_json
 from ..text.lines import read_lines
+from ..text.rouge import rouge_l
+
+LOOKED_AT = 1000  # characters of a request, for what two have in common
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,8 @@ class Finding:
         goals, of: on how many goals it worked, of how many it was tried on.
         residue: what of the shortest prompt is not in the plain request: the mechanism.
         human: what a person says of it, once one has looked.
+        p_refusal: the judge's probability that the shortest prompt's answer refuses; None where it has none.
+        queries: of the target for this goal, until it fell; 0 where that was not kept.
     """
 
     id: str
@@ -41,6 +49,8 @@ class Finding:
     residue: str = ""
     human: str | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
+    p_refusal: float | None = None
+    queries: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -61,6 +71,8 @@ class Finding:
             "residue": self.residue,
             "human": self.human,
             "notes": dict(self.notes),
+            "p_refusal": self.p_refusal,
+            "queries": self.queries,
         }
 
     @staticmethod
@@ -83,7 +95,52 @@ class Finding:
             row["residue"],
             row["human"],
             row["notes"],
+            row.get("p_refusal"),
+            row.get("queries", 0),
         )
+
+
+@dataclass(frozen=True)
+class Twin:
+    """What the target answered to a harmless look-alike, asked plainly, and what the judge made of it."""
+
+    prompt: Prompt
+    completion: str
+    label: str | None
+    p_refusal: float | None
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        verdict = {"label": self.label, "p_refusal": self.p_refusal, "reason": self.reason}
+        return {**self.prompt.to_json(), "completion": self.completion, **verdict}
+
+    @staticmethod
+    def from_json(row: Mapping[str, Any]) -> Twin:
+        return Twin(Prompt.from_json(row), row["completion"], row["label"], row["p_refusal"], row["reason"])
+
+
+def twin_of(finding: Finding, twins: Sequence[Twin]) -> Twin | None:
+    """Of the look-alikes that were asked the one that stands for a finding's request: of its topic's twin
+    (`harms.toml`) where there is one, else of most words in common with the goal; None where no word is.
+    """
+    topic = _topic(finding.prompt)
+    wanted = harms().twins.get(topic, "") if topic else ""
+    ranked = [
+        (
+            bool(wanted) and _topic(twin.prompt) == wanted,
+            rouge_l(finding.goal[:LOOKED_AT], twin.prompt.text[:LOOKED_AT]),
+            -place,
+        )
+        for place, twin in enumerate(twins)
+    ]
+    best = max(ranked, default=(False, 0.0, 0))
+    return twins[-best[2]] if best[0] or best[1] else None
+
+
+def _topic(prompt: Prompt) -> str:
+    params = prompt.meta.get("params")
+    topic = params.get("topic") if isinstance(params, Mapping) else None
+    return topic if isinstance(topic, str) else ""
 
 
 def findings_of(folder: Path, name: str = "findings") -> list[Finding]:

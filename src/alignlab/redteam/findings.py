@@ -93,6 +93,8 @@ def find(outcome: Outcome, session: Session, *, shorten: int, seed: int) -> list
             judge=session.judge.name,
             residue=residues[attack, category],
             notes=dict(short.notes),
+            p_refusal=short.verdict.p_refusal,
+            queries=original.queries,
         )
         findings.append(finding)
     findings.sort(key=lambda finding: (SEVERITIES.index(finding.severity), -finding.goals))

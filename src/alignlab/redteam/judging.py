@@ -197,14 +197,14 @@ def _judged(batch: list[Judged], judges: Sequence[VerdictJudge]) -> list[Judged]
 
 
 def write_queue(path: Path, items: Sequence[Judged]) -> int:
-    """Rows for a human, one a line, with an empty `human_label` to fill in; returns how many. Whole or not at
-    all.
+    """Rows for a human, one a line, with a `human_label` to fill in, empty where nobody has yet; returns how
+    many. Whole or not at all.
     """
     with whole_file(path) as staging, open(staging, "w", encoding="utf-8") as file:
         for item in items:
             row = {
                 "id": item.id,
-                "human_label": "",
+                "human_label": item.human,
                 "why": item.disagreement,
                 "said": item.labels,
                 "choices": list(LABELS),

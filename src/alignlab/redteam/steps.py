@@ -16,7 +16,7 @@ from ..run import RunDir, derive_seed
 from ..sampling import Sampler, Sampling
 from ..settings import RedteamSettings
 from .campaign import Outcome, Plan, attack_all, usable
-from .finding import Finding
+from .finding import Finding, Twin
 from .findings import find
 from .session import Session
 from .target import local_sampler
@@ -69,9 +69,14 @@ def campaign(run: RunDir, session: Session, plan: Plan, s: RedteamSettings) -> t
 
 
 def keep_campaign(run: RunDir, outcome: Outcome, findings: Sequence[Finding], *, name: str = "") -> None:
-    """Attempts and findings into the run's data."""
+    """Attempts, findings and the answers to the twins into the run's data."""
+    twins = [
+        Twin(answer.prompt, answer.text, verdict.label, verdict.p_refusal, verdict.reason)
+        for answer, verdict in outcome.twins
+    ]
     run.add_data(f"attempts{name}", outcome.everything)
     run.add_data(f"findings{name}", findings)  # type: ignore[arg-type]
+    run.add_data(f"twins{name}", twins)
 
 
 def correction(judge: str) -> Any:

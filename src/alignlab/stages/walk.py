@@ -40,6 +40,7 @@ def walk(
     changed. `--page FILE.html` also writes FILE.json.
     """
     from ..collecting import revise as method
+    from ..collecting.revise.figures import measured
     from ..constitution import files
     from ..evals.statistics import mean_ci
     from ..report import walk as report
@@ -101,11 +102,14 @@ def walk(
         ("constitution", f"{loaded.name} {loaded.version} ({loaded.digest})"),
         ("seed", str(settings.seed)),
     ]
-    summary = {
+    summary: dict[str, Any] = {
         "kept": mean_ci([float(not chain.dropped) for chain in chains]),
         "fired": mean_ci([float(chain.fired) for chain in chains]),
         "changed": mean_ci([float(chain.text != chain.draft) for chain in chains if not chain.dropped]),
     }
+    if truth and any(known):
+        ours_alone = [chain for chain, ours in zip(chains, known, strict=True) if ours]
+        summary["gold"] = measured(ours_alone, loaded, truth)
     document: dict[str, Any] = {
         **dict(facts[:2]),
         "constitution": {"name": loaded.name, "version": loaded.version, "digest": loaded.digest},

@@ -74,7 +74,8 @@ def _endpoint(
         cookie = request.cookies.get(desk.cookie, "")
         role = await run_in_threadpool(desk.role_of, cookie)
         may(role, row.role)
-        visit = Visit(desk, role, cookie, rows, request.headers.get("last-event-id", ""))
+        last, match = (request.headers.get(name, "") for name in ("last-event-id", "if-match"))
+        visit = Visit(desk, role, cookie, rows, last, match)
         asked = await _asked(row, request)
         try:
             if inspect.iscoroutinefunction(row.handler):

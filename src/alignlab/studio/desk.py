@@ -13,6 +13,7 @@ from ..votes.people import here, is_here, whose
 from ..votes.store import Store, has_store, studio_folder
 from . import schema
 from .blinds import Blinds
+from .campaigns import Campaigns
 from .changes import Changes
 from .endpoint import Endpoint
 from .events import Hub
@@ -39,6 +40,7 @@ class Desk:
     def __init__(self, folder: Path, *, port: int, link_key: str = "", starts_jobs: bool = True) -> None:
         self.inside, self.port, self.link_key = Inside(folder), port, link_key
         self.shelf, self.watch, self.sessions = Shelf(self.inside), Watch(self.inside), Sessions()
+        self.campaigns = Campaigns(self.inside)
         self.boot, self.since = secrets.token_hex(4), time.monotonic()
         self.hub = Hub(self.boot, Changes(self.shelf, self.watch, self._jobs_told))
         self.speakers, self.blinds, self.talks = Speakers(), Blinds(), 0
@@ -128,7 +130,7 @@ def reference(seen: Seen, path: str) -> schema.RunRef:
 @dataclass(frozen=True)
 class Visit:
     """One request: at which desk, by whom, with which cookie, of which table; `last` is the event that was
-    seen last.
+    seen last, `match` the tag of what somebody edited (`If-Match`).
     """
 
     desk: Desk
@@ -136,6 +138,7 @@ class Visit:
     cookie: str
     rows: Sequence[Endpoint]
     last: str = ""
+    match: str = ""
 
     @property
     def person(self) -> str:

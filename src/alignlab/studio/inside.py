@@ -11,6 +11,7 @@ import stat
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ..text.disk import make_folder
 from ..text.documents import Malformed, from_json
 
 MOST_BITS = 53  # of a whole number that every reader of JSON holds
@@ -49,6 +50,18 @@ class Inside:
         if len(data) > MOST_DOCUMENT:
             raise Malformed(f"the file is longer than {MOST_DOCUMENT:,} bytes")
         return row_of(data)
+
+    def own(self, path: str) -> Path:
+        """A folder below, made where there is none, to write to. Raises OSError: it, or one above it, is a
+        link or no folder.
+        """
+        at = self.root
+        for name in path.split("/"):
+            at /= name
+            make_folder(at)
+            if not stat.S_ISDIR(os.lstat(at).st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, "it is a link, or no folder", path)
+        return at
 
 
 def row_of(data: bytes) -> dict[str, Any]:

@@ -27,7 +27,7 @@ CODES = {
 
 class Refused(Refusal):
     """A refusal in the words of a `UserError`; `field` of what was asked, where it is one; `code` where the
-    status alone does not say it.
+    status alone does not say it; `now` what a text is that was changed meanwhile.
     """
 
     def __init__(
@@ -40,22 +40,24 @@ class Refused(Refusal):
         field: str | None = None,
         retry_after: int = 0,
         code: str | None = None,
+        now: str | None = None,
     ) -> None:
         super().__init__(status, what, code=code, param=field, retry_after=retry_after)
-        self.where, self.remedy = where, remedy
+        self.where, self.remedy, self.now = where, remedy, now
 
 
 def refused(refusal: Refusal) -> Response:
     """The answer that says so."""
-    where, remedy = "", ""
+    where, remedy, now = "", "", None
     if isinstance(refusal, Refused):
-        where, remedy = refusal.where, refusal.remedy
+        where, remedy, now = refusal.where, refusal.remedy, refusal.now
     body = schema.ErrorBody(
         code=refusal.code or CODES[refusal.status],
         what=refusal.message,
         where=where,
         remedy=remedy,
         field=refusal.param,
+        now=now,
     )
     headers = {"Retry-After": str(refusal.retry_after)} if refusal.retry_after else None
     return in_json(schema.Problem(error=body), refusal.status, headers)

@@ -10,7 +10,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import openapi, schema
-from .answers import beside, blind, folder, jobs, learning, me, runs, samples, session, talk, voting
+from .answers import (
+    beside,
+    blind,
+    campaigns,
+    constitutions,
+    folder,
+    jobs,
+    learning,
+    me,
+    runs,
+    samples,
+    session,
+    talk,
+    voting,
+    walks,
+)
 from .endpoint import Endpoint
 
 TABLE: tuple[Endpoint, ...] = (
@@ -49,6 +64,61 @@ TABLE: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/models", "instructor", schema.Nothing, schema.Models, talk.listed),
     Endpoint("POST", "/api/talk", "instructor", schema.TalkAsked, schema.TalkEvent, talk.answer, "events"),
     Endpoint("POST", "/api/talk/choice", "instructor", schema.TalkChoice, schema.TalkChosen, talk.chosen),
+    Endpoint("GET", "/api/campaigns", "instructor", schema.Nothing, schema.Campaigns, campaigns.campaigns),
+    Endpoint(
+        "GET",
+        "/api/campaigns/{id}/findings",
+        "instructor",
+        schema.FindingsAsked,
+        schema.Findings,
+        campaigns.findings,
+    ),
+    Endpoint(
+        "GET",
+        "/api/campaigns/{id}/attempts",
+        "instructor",
+        schema.AttemptsAsked,
+        schema.Attempts,
+        campaigns.attempts,
+    ),
+    Endpoint(
+        "POST", "/api/campaigns/{id}/queue", "instructor", schema.QueueAsked, schema.Queue, campaigns.queue
+    ),
+    Endpoint("POST", "/api/labels", "instructor", schema.LabelGiven, schema.Labeled, campaigns.label),
+    Endpoint(
+        "GET",
+        "/api/constitutions",
+        "instructor",
+        schema.Nothing,
+        schema.Constitutions,
+        constitutions.constitutions,
+    ),
+    Endpoint(
+        "POST",
+        "/api/constitutions/lint",
+        "instructor",
+        schema.LintAsked,
+        schema.Linted,
+        constitutions.lint_text,
+    ),
+    Endpoint(
+        "GET",
+        "/api/constitutions/{name}",
+        "instructor",
+        schema.ConstitutionAsked,
+        schema.Constitution,
+        constitutions.constitution,
+    ),
+    Endpoint(
+        "PUT",
+        "/api/constitutions/{name}",
+        "instructor",
+        schema.ConstitutionGiven,
+        schema.Constitution,
+        constitutions.put,
+    ),
+    Endpoint("GET", "/api/walks", "instructor", schema.Nothing, schema.Walks, walks.walks),
+    Endpoint("GET", "/api/walks/{id}", "instructor", schema.WalkAsked, schema.Walk, walks.walk),
     Endpoint("GET", "/api/pages", "instructor", schema.Nothing, schema.Pages, folder.pages),
     Endpoint("GET", "/api/pages/{id}", "instructor", schema.PageAsked, schema.Nothing, folder.page, "page"),
     Endpoint("GET", "/api/health", "instructor", schema.Nothing, schema.Health, folder.health),
@@ -77,7 +147,18 @@ TABLE: tuple[Endpoint, ...] = (
     Endpoint("POST", "/api/votes", "annotator", schema.Votes, schema.Taken, voting.votes),
     Endpoint("POST", "/api/votes/{id}/undo", "annotator", schema.UndoAsked, schema.Item, voting.undo),
 )
-SCREENS = ("/", "/runs", "/run/{id}", "/compare", "/talk", "/vote", "/learn", "/shelf")
+SCREENS = (
+    "/",
+    "/runs",
+    "/run/{id}",
+    "/compare",
+    "/talk",
+    "/vote",
+    "/learn",
+    "/shelf",
+    "/redteam",
+    "/constitution",
+)
 """Addresses of the pages: each is the same file, which asks for what it shows."""
 FILE = Path(__file__).parents[3] / "web" / "openapi.json"
 

@@ -18,5 +18,6 @@ of their own.
     tasks, items, people          what is asked, and of whom
     assignment, voting            leases on items, and what people say
     standing                      how much is still before somebody
+    labels                        what people say of an answer by itself
     figures, rankings, exchange   what is made of it
 """

@@ -30,6 +30,24 @@ export type Jobs = Schemas["Jobs"];
 export type Learn = Schemas["Learn"];
 export type Style = Schemas["Style"];
 export type Weighty = Schemas["Weighty"];
+export type CampaignRow = Schemas["CampaignRow"];
+export type Campaigns = Schemas["Campaigns"];
+export type Findings = Schemas["Findings"];
+export type Case = Schemas["Case"];
+export type Attempts = Schemas["Attempts"];
+export type Attempted = Schemas["Attempted"];
+export type Label = NonNullable<Attempted["label"]>;
+export type HumanLabel = Schemas["HumanLabel"];
+export type Queue = Schemas["Queue"];
+export type Constitutions = Schemas["Constitutions"];
+export type Constitution = Schemas["Constitution"];
+export type Linted = Schemas["Linted"];
+export type LintFinding = Schemas["LintFinding"];
+export type PrincipleText = Schemas["PrincipleText"];
+export type Walks = Schemas["Walks"];
+export type WalkRow = Schemas["WalkRow"];
+export type Walk = Schemas["Walk"];
+export type Walked = Schemas["Walked"];
 export type ErrorBody = Schemas["ErrorBody"];
 export type Models = Schemas["Models"];
 export type TalkAsked = Schemas["TalkAsked"];
@@ -55,6 +73,7 @@ export const GONE: ErrorBody = {
   where: globalThis.location?.origin ?? "",
   remedy: "it was stopped, or is starting: the page asks again by itself",
   field: null,
+  now: null,
 };
 
 type Query = Record<string, string | number | boolean | null | undefined>;
@@ -69,10 +88,16 @@ export function address(path: string, query: Query = {}): string {
 }
 
 /** What the studio answers. Throws a Problem for what it refuses, and where it does not answer. */
-export async function answered(method: string, url: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
+export async function answered(
+  method: string,
+  url: string,
+  body?: unknown,
+  signal?: AbortSignal,
+  more: Record<string, string> = {},
+): Promise<Response> {
   let answer: Response;
   try {
-    const sent = body === undefined ? {} : { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+    const sent = body === undefined ? {} : { headers: { "Content-Type": "application/json", ...more }, body: JSON.stringify(body) };
     answer = await fetch(url, { method, signal, ...sent });
   } catch (error) {
     if (signal?.aborted) throw error;
@@ -84,8 +109,14 @@ export async function answered(method: string, url: string, body?: unknown, sign
   throw new Problem(answer.status, told ?? { ...GONE, what: `the studio answered ${answer.status}` });
 }
 
-export async function ask<T>(method: string, url: string, body?: unknown, signal?: AbortSignal): Promise<T> {
-  const answer = await answered(method, url, body, signal);
+export async function ask<T>(
+  method: string,
+  url: string,
+  body?: unknown,
+  signal?: AbortSignal,
+  more: Record<string, string> = {},
+): Promise<T> {
+  const answer = await answered(method, url, body, signal, more);
   return (await answer.json().catch(() => null)) as T;
 }
 

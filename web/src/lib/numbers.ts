@@ -6,7 +6,7 @@ import type { Figure } from "./api";
 export function short(value: number | null | undefined): string {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
-  if (size === 0) return "0";
+  if (size < 1e-12) return "0";
   if (size >= 1e6 || size < 1e-4) return value.toExponential(1).replace("e+", "e");
   if (size >= 1000) return Math.round(value).toLocaleString("en-US");
   if (size >= 100) return value.toFixed(0);

@@ -32,13 +32,16 @@ class Part(BaseModel):
 
 
 class ErrorBody(Part):
-    """What is wrong, where it was seen, and what mends it; `field` of what was asked, where it is one."""
+    """What is wrong, where it was seen, and what mends it; `field` of what was asked, where it is one; `now`
+    of a text that was changed meanwhile what it is now.
+    """
 
     code: str
     what: str
     where: str
     remedy: str
     field: str | None
+    now: str | None = None
 
 
 class Problem(Part):

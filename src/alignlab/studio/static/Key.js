@@ -1,1 +1,1 @@
-import{K as e,Y as t,at as n,lt as r,q as i}from"./index.js";var a=t(`<kbd aria-hidden="true" class="s-p5ah41"> </kbd>`);function o(t,o){var s=a(),c=r(s,!0);n(()=>e(c,o.name)),i(t,s)}export{o as t};
+import{Q as e,X as t,Y as n,ct as r,ft as i}from"./index.js";var a=e(`<kbd aria-hidden="true" class="s-p5ah41"> </kbd>`);function o(e,o){var s=a(),c=i(s,!0);r(()=>n(c,o.name)),t(e,s)}export{o as t};
