@@ -11,6 +11,7 @@ from ..errors import DataError
 from ..evals.collected import summarize
 from ..settings import VotesSettings
 from ..votes import figures
+from ..votes.decisions import decided
 from ..votes.rankings import Made, agreed, ceiling_of, records_of
 from ..votes.store import read_store, studio_folder
 from ..votes.tasks import guidelines_of, task_named
@@ -27,8 +28,9 @@ def vote_rankings(
     with read_store(studio_folder(Path(folder))) as connection:
         id = task_named(connection, task)
         votes = figures.votes_of(connection, id, group=settings.group)
+        decisions = decided(connection, id)
         head, guidelines = head_of(connection), guidelines_of(connection, id)
-    made = records_of(votes, settings.merge)
+    made = records_of(votes, settings.merge, decisions)
     if not made.rankings:
         raise DataError(
             f"there is no vote to learn from: {left_out(made) or 'nobody has voted'}",
@@ -56,6 +58,7 @@ def vote_rankings(
         "merge": settings.merge,
         "group": settings.group,
         "why": dict(Counter(said.why for said in votes)),
+        "decided": len(decisions),
         "late": sum(said.late for said in votes),
         "left_out": made.left_out,
         "demonstrations": len(made.demonstrations) + len(made.demonstrations_test),
