@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from alignlab.records import Completion, Prompt, Ranking
 from alignlab.studio.app import application
 from alignlab.studio.desk import Desk
 from alignlab.studio.scan import id_of
+from alignlab.votes import assignment, items, people, tasks, voting
 
 PORT = 8710
 HOST = f"127.0.0.1:{PORT}"
@@ -86,16 +88,19 @@ class Studio:
         *,
         method: str = "GET",
         body: Any = None,
+        file: bytes | None = None,
         more: Headers = (),
         signed_in: bool = True,
     ) -> Answer:
-        """The answer to a page of the studio."""
+        """The answer to a page of the studio; `file` is a body that is no JSON."""
         headers = [("Host", HOST), ("Sec-Fetch-Site", "same-origin"), *more]
         if signed_in:
             headers.append(("Cookie", self.cookie))
         if method != "GET":
-            headers += [("Origin", f"http://{HOST}"), ("Content-Type", "application/json")]
-        return self.raw(method, target, headers, b"" if body is None else json.dumps(body).encode())
+            kind = "application/json" if file is None else "application/octet-stream"
+            headers += [("Origin", f"http://{HOST}"), ("Content-Type", kind)]
+        sent = b"" if body is None else json.dumps(body).encode()
+        return self.raw(method, target, headers, sent if file is None else file)
 
     def get(self, target: str, status: int = 200) -> Any:
         answer = self.ask(target)
@@ -168,15 +173,42 @@ def studio(folder: Path) -> Studio:
     return Studio(folder)
 
 
-@pytest.fixture
-def filled(studio: Studio) -> Callable[[str], str]:
+def task_in(studio: Studio) -> str:
+    """A task with some items and votes; made once in a studio."""
+    store = studio.desk.store
+    with store.reading() as connection:
+        there = tasks.tasks_of(connection)
+    if "first" in there:
+        return there["first"]
+    task = store.do(tasks.add_task, tasks.Task(name="first", mode="pair", overlap=2), "Be **fair**.")
+    prompts = [Prompt.user(f"Question {n}?") for n in range(4)]
+    answers = [tuple(Completion(prompt, f"answer {letter}") for letter in "ab") for prompt in prompts]
+    asked_about = [Ranking(prompt, both, (1, 2)) for prompt, both in zip(prompts, answers, strict=True)]
+    store.do(items.add_items, task, asked_about)
+    for name, strength in (("Ada", 2), ("Bob", 0)):
+        person = store.do(people.join, name).id
+        for n in range(3):
+            asked = store.do(assignment.ask, task, person).items[0]
+            ballot = voting.Ballot(id=f"{name}-ballot-{n}", lease=asked.lease, strength=strength, ms=2000)
+            store.do(voting.vote_on, person, ballot)
+    return task
+
+
+def filling(studio: Studio) -> Callable[[str], str]:
     """A path of the table with ids that are there."""
     run = id_of("demo/ppo")
 
     def fill(path: str) -> str:
         page = id_of("demo/report.html")
+        if "/tasks/{id}" in path:
+            path = path.replace("{id}", task_in(studio))
         path = path.replace("/pages/{id}", f"/pages/{page}").replace("{id}", run).replace("{row}", "0")
         query = {"/tokens": "?step=1&place=0", "/compare": f"?runs={run}"}
         return path + next((asked for end, asked in query.items() if path.endswith(end)), "")
 
     return fill
+
+
+@pytest.fixture
+def filled(studio: Studio) -> Callable[[str], str]:
+    return filling(studio)

@@ -25,17 +25,15 @@ def test_the_first_answers_are_given_without_torch(folder: Path) -> None:
 import sys
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from pathlib import Path
-from studio.conftest import Studio
+from studio.conftest import Studio, filling
 from alignlab.cli.commands import COMMANDS, imported
-from alignlab.studio.scan import id_of
 from alignlab.studio.table import TABLE
 imported(COMMANDS["studio"].target)
-studio, run, page = Studio(Path({str(folder)!r})), id_of("demo/ppo"), id_of("demo/report.html")
+studio = Studio(Path({str(folder)!r}))
+fill = filling(studio)
 for row in TABLE:
     if row.method == "GET":
-        path = row.path.replace("pages/{{id}}", f"pages/{{page}}")
-        path = path.replace("{{id}}", run).replace("{{row}}", "0")
-        path += "?step=1&place=0" * path.endswith("/tokens") + f"?runs={{run}}" * path.endswith("/compare")
+        path = fill(row.path)
         assert studio.ask(path).status == 200, path
 print(sorted(name for name in {HEAVY!r} if name in sys.modules))
 """

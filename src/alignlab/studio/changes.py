@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import schema
@@ -10,17 +10,20 @@ from .problems import Refused
 from .shelf import Seen, Shelf, status_of
 from .watched import Watch
 
-Told = tuple[str, schema.MapEvent | schema.RunEvent]
+Told = tuple[str, schema.MapEvent | schema.RunEvent | schema.TaskEvent]
 """A topic, and what is told of it."""
 MAP = "map"
 RUN = "run:"
+TASK = "task:"
 
 
 class Changes:
-    """Looks at the folder and at the runs that somebody follows."""
+    """Looks at the folder, and at the runs and tasks that somebody follows."""
 
-    def __init__(self, shelf: Shelf, watch: Watch) -> None:
-        self.shelf, self.watch = shelf, watch
+    def __init__(
+        self, shelf: Shelf, watch: Watch, task: Callable[[str], schema.TaskEvent | None] = lambda _: None
+    ) -> None:
+        self.shelf, self.watch, self.task = shelf, watch, task
         self._last: dict[str, Any] = {}
 
     def now(self, topics: Iterable[str]) -> list[Told]:
@@ -47,6 +50,9 @@ class Changes:
     def _of(self, seen: Seen, topic: str) -> list[Told]:
         if topic == MAP:
             return [(topic, schema.MapEvent(runs=len(seen.heads)))]
+        if topic.startswith(TASK):
+            told = self.task(topic.removeprefix(TASK))
+            return [(topic, told)] if told else []
         try:
             head = seen.find(topic.removeprefix(RUN))
         except Refused:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import openapi, schema
-from .answers import beside, folder, runs, samples, session
+from .answers import agreed, beside, folder, outside, runs, samples, session, tasks
 from .endpoint import Endpoint
 
 TABLE: tuple[Endpoint, ...] = (
@@ -41,8 +41,81 @@ TABLE: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/health", "instructor", schema.Nothing, schema.Health, folder.health),
     Endpoint("GET", "/api/openapi.json", "instructor", schema.Nothing, schema.Nothing, folder.described),
     Endpoint("GET", "/api/events", "instructor", schema.EventsAsked, schema.Event, folder.told, "events"),
+    Endpoint("GET", "/api/tasks", "instructor", schema.Nothing, schema.Tasks, tasks.listed),
+    Endpoint("POST", "/api/tasks", "instructor", schema.TaskMade, schema.Task, tasks.made),
+    Endpoint("GET", "/api/tasks/{id}", "instructor", schema.TaskAsked, schema.Task, tasks.one),
+    Endpoint("PATCH", "/api/tasks/{id}", "instructor", schema.TaskChanged, schema.Task, tasks.changed),
+    Endpoint(
+        "GET", "/api/tasks/{id}/items", "instructor", schema.ItemsListed, schema.Items, tasks.items_listed
+    ),
+    Endpoint("POST", "/api/tasks/{id}/items", "instructor", schema.ItemsAsked, schema.ItemsAdded, tasks.add),
+    Endpoint("POST", "/api/sources", "instructor", schema.FirstAsked, schema.First, tasks.first),
+    Endpoint(
+        "GET",
+        "/api/tasks/{id}/agreement",
+        "instructor",
+        schema.FiguresAsked,
+        schema.Agreement,
+        agreed.agreement,
+    ),
+    Endpoint(
+        "GET",
+        "/api/tasks/{id}/annotators",
+        "instructor",
+        schema.FiguresAsked,
+        schema.Annotators,
+        agreed.annotators,
+    ),
+    Endpoint(
+        "GET",
+        "/api/tasks/{id}/disputes",
+        "instructor",
+        schema.DisputesAsked,
+        schema.Disputes,
+        agreed.disputes,
+    ),
+    Endpoint("GET", "/api/tasks/{id}/power", "instructor", schema.FiguresAsked, schema.Power, agreed.power),
+    Endpoint(
+        "POST",
+        "/api/tasks/{id}/adjudications",
+        "instructor",
+        schema.Decided,
+        schema.Changed,
+        agreed.adjudicated,
+    ),
+    Endpoint(
+        "POST", "/api/tasks/{id}/select", "instructor", schema.SelectAsked, schema.Changed, agreed.select
+    ),
+    Endpoint(
+        "POST",
+        "/api/tasks/{id}/snapshot",
+        "instructor",
+        schema.SnapshotAsked,
+        schema.Snapshot,
+        outside.snapshot,
+    ),
+    Endpoint(
+        "GET",
+        "/api/tasks/{id}/export",
+        "instructor",
+        schema.ExportAsked,
+        schema.Nothing,
+        outside.exported,
+        "file",
+    ),
+    Endpoint(
+        "POST",
+        "/api/tasks/{id}/import",
+        "instructor",
+        schema.ImportAsked,
+        schema.Taken,
+        outside.imported,
+        takes="file",
+    ),
+    Endpoint("POST", "/api/backup", "instructor", schema.Nothing, schema.Backup, outside.backup),
+    Endpoint("GET", "/api/audit", "instructor", schema.Nothing, schema.Audit, outside.audit),
 )
-SCREENS = ("/", "/run/{id}", "/compare", "/shelf")
+SCREENS = ("/", "/run/{id}", "/compare", "/shelf", "/agree")
 """Addresses of the pages: each is the same file, which asks for what it shows."""
 FILE = Path(__file__).parents[3] / "web" / "openapi.json"
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from .parts import Id, Part, Status
+from .parts import Id, Key, Part, Status
 from .runs import Progress, RowCounts, RunRef
 
 
@@ -61,6 +61,16 @@ class RunEvent(Part):
     progress: Progress | None
 
 
+class TaskEvent(Part):
+    """Somebody voted on a task, or began or ended to look at it."""
+
+    event: Literal["task"] = "task"
+    id: Key
+    votes: int
+    done: int
+    online: int
+
+
 class Reset(Part):
     """Events were missed: ask for everything again."""
 
@@ -70,8 +80,10 @@ class Reset(Part):
 class Event(Part):
     """One line of `data:`; the stream's `event:` is its own `event`, its `id:` BOOT.NUMBER."""
 
-    data: MapEvent | RunEvent | Reset = Field(discriminator="event")
+    data: MapEvent | RunEvent | TaskEvent | Reset = Field(discriminator="event")
 
 
 class EventsAsked(Part):
-    topics: str = Field("map", max_length=400, description="map, run:ID; comma separated, 20 at most")
+    topics: str = Field(
+        "map", max_length=400, description="map, run:ID, task:ID; comma separated, 20 at most"
+    )
