@@ -24,6 +24,24 @@ export type Compare = Schemas["Compare"];
 export type Pages = Schemas["Pages"];
 export type Health = Schemas["Health"];
 export type Me = Schemas["Me"];
+export type S = Schemas["S"];
+export type TaskRow = Schemas["TaskRow"];
+export type Tasks = Schemas["Tasks"];
+export type Task = Schemas["Task"];
+export type First = Schemas["First"];
+export type ItemsAdded = Schemas["ItemsAdded"];
+export type Items = Schemas["Items"];
+export type ItemRow = Schemas["ItemRow"];
+export type Agreement = Schemas["Agreement"];
+export type Annotators = Schemas["Annotators"];
+export type Disputes = Schemas["Disputes"];
+export type Dispute = Schemas["Dispute"];
+export type Power = Schemas["Power"];
+export type Changed = Schemas["Changed"];
+export type Snapshot = Schemas["Snapshot"];
+export type Taken = Schemas["Taken"];
+export type Backup = Schemas["Backup"];
+export type Audit = Schemas["Audit"];
 export type ErrorBody = Schemas["ErrorBody"];
 export type Status = RunRow["status"];
 
@@ -55,10 +73,16 @@ export function address(path: string, query: Query = {}): string {
   return text ? `${path}?${text}` : path;
 }
 
+function sending(body: unknown): RequestInit {
+  if (body === undefined) return {};
+  if (body instanceof Blob) return { headers: { "Content-Type": "application/octet-stream" }, body };
+  return { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+}
+
 async function ask<T>(method: string, url: string, body?: unknown, signal?: AbortSignal): Promise<T> {
   let answer: Response;
   try {
-    const sent = body === undefined ? {} : { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+    const sent = sending(body);
     answer = await fetch(url, { method, signal, ...sent });
   } catch (error) {
     if (signal?.aborted) throw error;
@@ -74,3 +98,7 @@ export const get = <T>(path: string, query?: Query, signal?: AbortSignal): Promi
   ask<T>("GET", address(path, query), undefined, signal);
 
 export const post = <T>(path: string, body: unknown): Promise<T> => ask<T>("POST", path, body);
+export const patch = <T>(path: string, body: unknown): Promise<T> => ask<T>("PATCH", path, body);
+
+/** A file as it is, as the body. */
+export const send = <T>(path: string, query: Query, file: Blob): Promise<T> => ask<T>("POST", address(path, query), file);

@@ -11,9 +11,16 @@ export interface RunNews {
   rows: { metrics: number; samples: number; health: number; tokens: number; probes: number };
   progress: Progress | null;
 }
-export type News = RunNews | { event: "map"; runs: number } | { event: "reset" };
+export interface TaskNews {
+  event: "task";
+  id: string;
+  votes: number;
+  done: number;
+  online: number;
+}
+export type News = RunNews | TaskNews | { event: "map"; runs: number } | { event: "reset" };
 
-/** Listens to topics ("map", "run:ID") until the answer is called. Whenever the page comes back into view, or the
+/** Listens to topics ("map", "run:ID", "task:ID") until the answer is called. Whenever the page comes back into view, or the
  * stream was broken, the listener hears "reset": ask again for everything. */
 export function listen(topics: string[], hear: (news: News) => void): () => void {
   let stream: EventSource | null = null;
@@ -22,7 +29,7 @@ export function listen(topics: string[], hear: (news: News) => void): () => void
   function open(): void {
     if (stream || document.hidden) return;
     stream = new EventSource(`/api/events?topics=${encodeURIComponent(topics.join(","))}`);
-    for (const kind of ["map", "run", "reset"]) {
+    for (const kind of ["map", "run", "task", "reset"]) {
       stream.addEventListener(kind, (message) => hear(JSON.parse((message as MessageEvent<string>).data)));
     }
     stream.onopen = () => {
