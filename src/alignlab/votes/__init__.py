@@ -18,4 +18,6 @@ of their own.
     tasks, items, people          what is asked, and of whom
     assignment, voting            leases on items, and what people say
     figures, rankings, exchange   what is made of it
+    progress, decisions           how far a task is; what its leader decides of disputes
+    power, learning, selection    how sure figures are, what more votes would add, what to ask next
 """
