@@ -16,7 +16,7 @@ from alignlab.records import Completion, Prompt, Ranking
 from alignlab.studio.app import application
 from alignlab.studio.desk import Desk
 from alignlab.studio.scan import id_of
-from alignlab.votes import tasks
+from alignlab.votes import assignment, items, people, tasks, voting
 from alignlab.votes.blind import Plan, make
 
 PORT = 8710
@@ -90,16 +90,19 @@ class Studio:
         *,
         method: str = "GET",
         body: Any = None,
+        file: bytes | None = None,
         more: Headers = (),
         signed_in: bool = True,
     ) -> Answer:
-        """The answer to a page of the studio."""
+        """The answer to a page of the studio; `file` is a body that is no JSON."""
         headers = [("Host", HOST), ("Sec-Fetch-Site", "same-origin"), *more]
         if signed_in:
             headers.append(("Cookie", self.cookie))
         if method != "GET":
-            headers += [("Origin", f"http://{HOST}"), ("Content-Type", "application/json")]
-        return self.raw(method, target, headers, b"" if body is None else json.dumps(body).encode())
+            kind = "application/json" if file is None else "application/octet-stream"
+            headers += [("Origin", f"http://{HOST}"), ("Content-Type", kind)]
+        sent = b"" if body is None else json.dumps(body).encode()
+        return self.raw(method, target, headers, sent if file is None else file)
 
     def get(self, target: str, status: int = 200) -> Any:
         answer = self.ask(target)
@@ -215,6 +218,27 @@ def studio(folder: Path) -> Iterator[Studio]:
     studio.desk.close()
 
 
+def task_in(studio: Studio) -> str:
+    """A task with some items and votes; made once in a studio."""
+    store = studio.desk.store
+    with store.reading() as connection:
+        there = tasks.tasks_of(connection)
+    if "first" in there:
+        return there["first"]
+    task = store.do(tasks.add_task, tasks.Task(name="first", mode="pair", overlap=2), "Be **fair**.")
+    prompts = [Prompt.user(f"Question {n}?") for n in range(4)]
+    answers = [tuple(Completion(prompt, f"answer {letter}") for letter in "ab") for prompt in prompts]
+    asked_about = [Ranking(prompt, both, (1, 2)) for prompt, both in zip(prompts, answers, strict=True)]
+    store.do(items.add_items, task, asked_about)
+    for name, strength in (("Ada", 2), ("Bob", 0)):
+        person = store.do(people.join, name).id
+        for n in range(3):
+            asked = store.do(assignment.ask, task, person).items[0]
+            ballot = voting.Ballot(id=f"{name}-ballot-{n}", lease=asked.lease, strength=strength, ms=2000)
+            store.do(voting.vote_on, person, ballot)
+    return task
+
+
 @pytest.fixture
 def filled(studio: Studio) -> Callable[[str], str]:
     return filling(studio)
@@ -239,7 +263,7 @@ def filling(studio: Studio) -> Callable[[str], str]:
             path = path.replace("{id}", compared())
         page = id_of("demo/report.html")
         if "/tasks/" in path or path.endswith("/mirror"):
-            task = studio.task()
+            task = task_in(studio)
             path, query["/mirror"] = path.replace("/tasks/{id}", f"/tasks/{task}"), f"?task={task}"
         path = path.replace("/walks/{id}", f"/walks/{id_of('revise')}")
         path = path.replace("/campaigns/{id}", f"/campaigns/{id_of('campaign')}")

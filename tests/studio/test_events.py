@@ -19,8 +19,9 @@ from alignlab.studio.problems import Refused
 from alignlab.studio.scan import id_of
 from alignlab.studio.shelf import Shelf
 from alignlab.studio.watched import Watch
+from alignlab.votes import assignment, people
 
-from .conftest import HOST, Studio, sample, write_log, write_run
+from .conftest import HOST, Studio, sample, task_in, write_log, write_run
 
 RUN = f"run:{id_of('ppo')}"
 
@@ -174,3 +175,19 @@ def test_topics_are_the_map_and_runs_that_are_there(studio: Studio) -> None:
     answer = studio.raw("GET", f"/api/events?topics=run:{run}", headers, lines=2)
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert b'"samples":12' in answer.body
+
+
+def test_a_task_is_told_of_its_votes(studio: Studio) -> None:
+    task = task_in(studio)
+    changes = studio.desk.hub.source
+    topics = [f"task:{task}"]
+    [(_, event)] = changes.now(topics)
+    assert isinstance(event, schema.TaskEvent) and (event.id, event.votes, event.online) == (task, 6, 0)
+    assert changes.new(topics, fresh=0) == []
+    person = studio.desk.store.do(people.join, "Eva").id
+    studio.desk.store.do(assignment.ask, task, person)
+    [(_, event)] = changes.new(topics, fresh=0)
+    assert isinstance(event, schema.TaskEvent) and event.online == 1
+    assert changes.now(["task:nobody-knows"]) == []
+    assert studio.ask(f"/api/events?topics=task:{task}").status == 200
+    assert studio.ask("/api/events?topics=task:nobody-knows").status == 404

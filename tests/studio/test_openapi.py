@@ -29,6 +29,12 @@ def test_what_is_asked_stands_in_path_query_or_body_and_no_other_field_is_let_in
     document = openapi.document(TABLE)
     sign_in = document["paths"]["/api/session"]["post"]
     assert sign_in["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/SignIn")
+    change = document["paths"]["/api/tasks/{id}"]["patch"]
+    body = change["requestBody"]["content"]["application/json"]["schema"]
+    assert [row["name"] for row in change["parameters"]] == ["id"] and "id" not in body["properties"]
+    sent = document["paths"]["/api/tasks/{id}/import"]["post"]
+    assert list(sent["requestBody"]["content"]) == ["application/octet-stream"]
+    assert {row["name"]: row["in"] for row in sent["parameters"]}["ending"] == "query"
     sample = document["paths"]["/api/runs/{id}/samples/{row}"]["get"]["parameters"]
     assert {row["name"]: row["in"] for row in sample} == {"id": "path", "row": "path"}
     for name, shape in json.loads(openapi.text(TABLE))["components"]["schemas"].items():

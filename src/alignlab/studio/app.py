@@ -8,10 +8,13 @@ import secrets
 import sys
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
+from pydantic_core import from_json
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -28,7 +31,7 @@ from ..votes import errors as votes
 from . import schema
 from .desk import Desk, Visit
 from .endpoint import Endpoint
-from .guard import MOST_BODY, Exactly, Guard
+from .guard import FILE, MOST, MOST_BODY, Exactly, Guard
 from .jobs.catalogue import KINDS
 from .jobs.runner import Jobs
 from .problems import CODES, Refused, in_json, refused
@@ -37,7 +40,7 @@ from .table import SCREENS, TABLE
 NAMES = ("127.0.0.1", "localhost")  # by which it is called
 STATIC = Path(__file__).with_name("static")
 BODY_SECONDS = 10.0  # in which a body must come
-FIELDS = TypeAdapter(dict[str, Any])  # of a body
+FILE_SECONDS = 120.0  # in which a file must
 STATUS = {
     "not_found": 404,
     "not_yours": 403,
@@ -77,23 +80,33 @@ def _endpoint(
         last, match = (request.headers.get(name, "") for name in ("last-event-id", "if-match"))
         visit = Visit(desk, role, cookie, rows, last, match)
         asked = await _asked(row, request)
-        try:
-            if inspect.iscoroutinefunction(row.handler):
-                found = await row.handler(visit, asked)
-            else:
-                found = await run_in_threadpool(row.handler, visit, asked)
-            return found if isinstance(found, Response) else in_json(found)
-        except Refusal:
-            raise
-        except (votes.Refused, votes.NotSaved) as error:
-            status, code = STATUS[error.code], error.code
-            raise Refused(status, error.what, where=error.where, remedy=error.remedy, code=code) from None
-        except UserError as error:
-            raise Refused(503, error.what, where=error.where, remedy=error.remedy) from None
-        except Exception:
-            raise _bug(row) from None
+        async with AsyncExitStack() as held:
+            if row.takes == "file":
+                folder = Path(held.enter_context(TemporaryDirectory(prefix="alignlab-")))
+                ending = getattr(asked, "ending", "")
+                visit = replace(visit, file=await _received(request, folder / f"sent.{ending}"))
+            return await _answered(row, visit, asked)
 
     return answer
+
+
+async def _answered(row: Endpoint, visit: Visit, asked: schema.Part) -> Response:
+    """What the row's function says, or what it refuses in the words of the studio."""
+    try:
+        if inspect.iscoroutinefunction(row.handler):
+            found = await row.handler(visit, asked)
+        else:
+            found = await run_in_threadpool(row.handler, visit, asked)
+        return found if isinstance(found, Response) else in_json(found)
+    except Refusal:
+        raise
+    except (votes.Refused, votes.NotSaved) as error:
+        status, code = STATUS[error.code], error.code
+        raise Refused(status, error.what, where=error.where, remedy=error.remedy, code=code) from None
+    except UserError as error:
+        raise Refused(503, error.what, where=error.where, remedy=error.remedy) from None
+    except Exception:
+        raise _bug(row) from None
 
 
 def may(role: schema.Role, wanted: schema.Role) -> None:
@@ -107,18 +120,22 @@ def may(role: schema.Role, wanted: schema.Role) -> None:
 
 
 async def _asked(row: Endpoint, request: Request) -> schema.Part:
-    """What is asked, checked. Raises Refused: 400, 408, 413, 422."""
+    """What is asked, checked. Raises Refused: 400, 408, 413, 415, 422."""
+    kind = request.headers.get("content-type", "").startswith(FILE)
+    if request.method != "GET" and kind != (row.takes == "file"):
+        raise Refused(415, f"this takes {'a file' if row.takes == 'file' else 'JSON'}")
     try:
-        if row.method == "GET":
+        if row.by_query:
             query = request.query_params.multi_items()
             if len(dict(query)) < len(query) or set(dict(query)) & set(request.path_params):
                 raise Refused(400, "a field of the query stands there twice")
             return row.asks.model_validate({**dict(query), **request.path_params})
-        body = await asyncio.wait_for(_body(request), BODY_SECONDS)
-        fields = FIELDS.validate_json(body or b"{}")
-        if set(fields) & set(request.path_params):
-            raise Refused(400, "a field of the address stands in the body too")
-        return row.asks.model_validate({**fields, **request.path_params})
+        body = from_json(await asyncio.wait_for(_body(request), BODY_SECONDS) or b"{}", allow_inf_nan=False)
+        if isinstance(body, dict):
+            if set(body) & set(request.path_params):
+                raise Refused(422, "a field of the body stands in the address")
+            body |= request.path_params
+        return row.asks.model_validate(body)
     except TimeoutError:
         raise Refused(408, f"the body did not come within {BODY_SECONDS:.0f} s") from None
     except ClientDisconnect:
@@ -126,8 +143,9 @@ async def _asked(row: Endpoint, request: Request) -> schema.Part:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         field = ".".join(map(str, first["loc"]))[:100]
-        malformed = first["type"] == "json_invalid"
-        raise Refused(400 if malformed else 422, first["msg"][:300], field=field or None) from None
+        raise Refused(422, first["msg"][:300], field=field or None) from None
+    except ValueError as error:
+        raise Refused(400, f"no JSON: {error}"[:300]) from None
 
 
 async def _body(request: Request) -> bytes:
@@ -137,6 +155,26 @@ async def _body(request: Request) -> bytes:
         if len(body) > MOST_BODY:
             raise Refused(413, f"a body has {MOST_BODY:,} bytes at most")
     return body
+
+
+async def _received(request: Request, file: Path) -> Path:
+    """The body, in a file. Raises Refused: 400, 408, 413, 503."""
+    size = 0
+    try:
+        async with asyncio.timeout(FILE_SECONDS):
+            with open(file, "wb") as kept:
+                async for chunk in request.stream():
+                    size += len(chunk)
+                    if size > MOST[FILE]:
+                        raise Refused(413, f"a file has {MOST[FILE]:,} bytes at most", remedy="split it")
+                    kept.write(chunk)
+    except TimeoutError:
+        raise Refused(408, f"the file did not come within {FILE_SECONDS:.0f} s") from None
+    except ClientDisconnect:
+        raise Refused(400, "the file did not come whole") from None
+    except OSError as error:
+        raise Refused(503, f"the file was not kept: {error.strerror}", remedy="make room") from None
+    return file
 
 
 async def _screen(request: Request) -> Response:

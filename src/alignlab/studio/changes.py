@@ -10,20 +10,25 @@ from .problems import Refused
 from .shelf import Seen, Shelf, status_of
 from .watched import Watch
 
-Told = tuple[str, schema.MapEvent | schema.RunEvent | schema.JobsEvent]
+Told = tuple[str, schema.MapEvent | schema.RunEvent | schema.TaskEvent | schema.JobsEvent]
 """A topic, and what is told of it."""
 MAP = "map"
 JOBS = "jobs"
 RUN = "run:"
+TASK = "task:"
 
 
 class Changes:
-    """Looks at the folder, at the runs that somebody follows, and at jobs."""
+    """Looks at the folder, at the runs and tasks that somebody follows, and at jobs."""
 
     def __init__(
-        self, shelf: Shelf, watch: Watch, jobs: Callable[[], Sequence[schema.JobsEvent]] = tuple
+        self,
+        shelf: Shelf,
+        watch: Watch,
+        task: Callable[[str], schema.TaskEvent | None] = lambda _: None,
+        jobs: Callable[[], Sequence[schema.JobsEvent]] = tuple,
     ) -> None:
-        self.shelf, self.watch, self.jobs = shelf, watch, jobs
+        self.shelf, self.watch, self.task, self.jobs = shelf, watch, task, jobs
         self._last: dict[str, Any] = {}
 
     def now(self, topics: Iterable[str]) -> list[Told]:
@@ -52,6 +57,9 @@ class Changes:
             return [(topic, schema.MapEvent(runs=len(seen.heads)))]
         if topic == JOBS:
             return [(topic, event) for event in self.jobs()]
+        if topic.startswith(TASK):
+            told = self.task(topic.removeprefix(TASK))
+            return [(topic, told)] if told else []
         try:
             head = seen.find(topic.removeprefix(RUN))
         except Refused:

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..votes.people import here, is_here, whose
+from ..votes.progress import progress
 from ..votes.store import Store, has_store, studio_folder
+from ..votes.tasks import tasks_of
+from ..votes.writer import wall_clock
 from . import schema
 from .blinds import Blinds
 from .campaigns import Campaigns
@@ -42,7 +45,7 @@ class Desk:
         self.shelf, self.watch, self.sessions = Shelf(self.inside), Watch(self.inside), Sessions()
         self.campaigns = Campaigns(self.inside)
         self.boot, self.since = secrets.token_hex(4), time.monotonic()
-        self.hub = Hub(self.boot, Changes(self.shelf, self.watch, self._jobs_told))
+        self.hub = Hub(self.boot, Changes(self.shelf, self.watch, self.task, self._jobs_told))
         self.speakers, self.blinds, self.talks = Speakers(), Blinds(), 0
         self.starts_jobs = starts_jobs
         self.jobs: Board | None = None  # the application sees to it: what jobs do knows the desk
@@ -58,6 +61,21 @@ class Desk:
             if self._store is None:
                 self._store = Store.open(studio_folder(self.inside.root))
             return self._store
+
+    @property
+    def has_store(self) -> bool:
+        """Whether there is a store of votes already."""
+        return self._store is not None or has_store(self.inside.root)
+
+    def task(self, id: str) -> schema.TaskEvent | None:
+        """How far a task is; None if there is none of the id."""
+        if not self.has_store:
+            return None
+        with self.store.reading() as connection:
+            if id not in tasks_of(connection).values():
+                return None
+            now = progress(connection, id, wall_clock())
+        return schema.TaskEvent(id=id, votes=now.votes, done=now.done, online=now.online)
 
     def leave(self) -> None:
         """What would go on by itself ends: streams, and the processes that answer for models."""
@@ -83,7 +101,7 @@ class Desk:
 
     def annotator_of(self, cookie: str) -> str:
         """The id of whoever joined and holds this cookie; empty if nobody does."""
-        if not cookie or (self._store is None and not has_store(self.inside.root)):
+        if not cookie or not self.has_store:
             return ""
         with self.store.reading() as connection:
             person = whose(connection, cookie, time.time_ns() // 1000)
@@ -130,7 +148,8 @@ def reference(seen: Seen, path: str) -> schema.RunRef:
 @dataclass(frozen=True)
 class Visit:
     """One request: at which desk, by whom, with which cookie, of which table; `last` is the event that was
-    seen last, `match` the tag of what somebody edited (`If-Match`).
+    seen last, `match` the tag of what somebody edited (`If-Match`), `file` where the body lies while it is
+    looked at, for a row that takes one.
     """
 
     desk: Desk
@@ -139,6 +158,7 @@ class Visit:
     rows: Sequence[Endpoint]
     last: str = ""
     match: str = ""
+    file: Path = Path()
 
     @property
     def person(self) -> str:

@@ -122,20 +122,30 @@ class Hub:
                         listener.tell(line)
             await asyncio.sleep(self.every)
 
-    def _line(self, event: schema.MapEvent | schema.RunEvent | schema.JobsEvent | schema.Reset) -> bytes:
+    def _line(
+        self, event: schema.MapEvent | schema.RunEvent | schema.TaskEvent | schema.JobsEvent | schema.Reset
+    ) -> bytes:
         data = event.model_dump_json()
         return f"event: {event.event}\nid: {self.boot}.{self._number}\ndata: {data}\n\n".encode()
 
 
-def topics_of(text: str, find: Callable[[str], object]) -> frozenset[str]:
-    """The topics that are named. Raises Refused: 422 one that is none, 404 a run that is not there."""
+def topics_of(
+    text: str, find: Callable[[str], object], task: Callable[[str], object] = lambda _: None
+) -> frozenset[str]:
+    """The topics that are named. Raises Refused: 422 one that is none, 404 a run or a task that is not
+    there.
+    """
     topics = frozenset(filter(None, text.split(",")))
+    wrong = Refused(422, "topics are map, jobs, run:ID and task:ID, 1 to 20 of them", field="topics")
     if not topics or len(topics) > 20:
-        raise Refused(422, "topics are map, jobs and run:ID, 1 to 20 of them", field="topics")
+        raise wrong
     for topic in topics:
-        kind, _, run = topic.partition(":")
+        kind, _, id = topic.partition(":")
         if kind == "run":
-            find(run)
+            find(id)
+        elif kind == "task":
+            if task(id) is None:
+                raise Refused(404, "there is no such task")
         elif topic not in (MAP, JOBS):
-            raise Refused(422, "topics are map, jobs and run:ID, 1 to 20 of them", field="topics")
+            raise wrong
     return topics

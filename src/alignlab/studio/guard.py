@@ -14,6 +14,9 @@ from ..serve.refusal import Refusal
 from .problems import Refused, refused
 
 MOST_BODY = 64_000  # bytes
+FILE = "application/octet-stream"
+MOST = {"application/json": MOST_BODY, FILE: 64 * 2**20}
+"""What a body may be, and how long: kinds that no form of another page can send."""
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -112,8 +115,8 @@ def check(method: str, headers: Headers, access: Access) -> None:
     if method in ("GET", "HEAD"):
         return
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise Refused(415, "a body is sent as application/json")
+    if kind not in MOST:
+        raise Refused(415, "a body is sent as application/json, a file as application/octet-stream")
     length = headers.get("content-length", "0")
-    if not length.isascii() or not length.isdigit() or int(length) > MOST_BODY:
-        raise Refused(413, f"a body has {MOST_BODY:,} bytes at most")
+    if not length.isascii() or not length.isdigit() or int(length) > MOST[kind]:
+        raise Refused(413, f"a body of this kind has {MOST[kind]:,} bytes at most")

@@ -10,9 +10,10 @@ from pydantic.json_schema import models_json_schema
 
 from ..text.lines import first_paragraph
 from .endpoint import Endpoint
+from .guard import FILE
 from .schema import Problem
 
-MEDIA = {"json": "application/json", "page": "text/html", "events": "text/event-stream"}
+MEDIA = {"json": "application/json", "page": "text/html", "events": "text/event-stream", "file": FILE}
 REFUSALS = {
     "400": "not what is asked for in form",
     "401": "sign in first",
@@ -73,11 +74,13 @@ def _operation(row: Endpoint, named: dict[Any, Any], schemas: dict[str, Any]) ->
         "x-role": row.role,
         "responses": _responses(row, named),
     }
-    if row.method == "GET":
+    if row.by_query:
         needed = asked.get("required", ())
         others = [name for name in fields if name not in in_path]
         parameters += [_parameter(name, fields[name], "query", required=name in needed) for name in others]
-    else:
+    if row.takes == "file":
+        found["requestBody"] = {"required": True, "content": {FILE: {"schema": {"type": "string"}}}}
+    elif not row.by_query:
         body = _without(asked, in_path) if in_path else named[row.asks]
         found["requestBody"] = {"required": True, "content": {MEDIA["json"]: {"schema": body}}}
     if parameters:
@@ -103,8 +106,8 @@ def _without(asked: dict[str, Any], in_path: Sequence[str]) -> dict[str, Any]:
 
 def _responses(row: Endpoint, named: dict[Any, Any]) -> dict[str, Any]:
     content = {MEDIA[row.form]: {"schema": named[row.answers]}}
-    if row.form == "page":
-        content = {MEDIA["page"]: {"schema": {"type": "string"}}}
+    if row.form in ("page", "file"):
+        content = {MEDIA[row.form]: {"schema": {"type": "string"}}}
     elif row.path.endswith("openapi.json"):
         content = {MEDIA["json"]: {"schema": {"type": "object"}}}
     refused = {status: {"$ref": f"#/components/responses/{status}"} for status in REFUSALS}

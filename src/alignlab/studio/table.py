@@ -11,6 +11,7 @@ from pathlib import Path
 
 from . import openapi, schema
 from .answers import (
+    agreed,
     beside,
     blind,
     campaigns,
@@ -19,10 +20,12 @@ from .answers import (
     jobs,
     learning,
     me,
+    outside,
     runs,
     samples,
     session,
     talk,
+    tasks,
     voting,
     walks,
 )
@@ -146,6 +149,79 @@ TABLE: tuple[Endpoint, ...] = (
     Endpoint("POST", "/api/leases", "annotator", schema.Leases, schema.Held, voting.leases),
     Endpoint("POST", "/api/votes", "annotator", schema.Votes, schema.Taken, voting.votes),
     Endpoint("POST", "/api/votes/{id}/undo", "annotator", schema.UndoAsked, schema.Item, voting.undo),
+    Endpoint("GET", "/api/tasks", "instructor", schema.Nothing, schema.Tasks, tasks.listed),
+    Endpoint("POST", "/api/tasks", "instructor", schema.TaskMade, schema.Task, tasks.made),
+    Endpoint("GET", "/api/tasks/{id}", "instructor", schema.TaskAsked, schema.Task, tasks.one),
+    Endpoint("PATCH", "/api/tasks/{id}", "instructor", schema.TaskChanged, schema.Task, tasks.changed),
+    Endpoint(
+        "GET", "/api/tasks/{id}/items", "instructor", schema.ItemsListed, schema.Items, tasks.items_listed
+    ),
+    Endpoint("POST", "/api/tasks/{id}/items", "instructor", schema.ItemsAsked, schema.ItemsAdded, tasks.add),
+    Endpoint("POST", "/api/sources", "instructor", schema.FirstAsked, schema.First, tasks.first),
+    Endpoint(
+        "GET",
+        "/api/tasks/{id}/agreement",
+        "instructor",
+        schema.FiguresAsked,
+        schema.Agreement,
+        agreed.agreement,
+    ),
+    Endpoint(
+        "GET",
+        "/api/tasks/{id}/annotators",
+        "instructor",
+        schema.FiguresAsked,
+        schema.Annotators,
+        agreed.annotators,
+    ),
+    Endpoint(
+        "GET",
+        "/api/tasks/{id}/disputes",
+        "instructor",
+        schema.DisputesAsked,
+        schema.Disputes,
+        agreed.disputes,
+    ),
+    Endpoint("GET", "/api/tasks/{id}/power", "instructor", schema.FiguresAsked, schema.Power, agreed.power),
+    Endpoint(
+        "POST",
+        "/api/tasks/{id}/adjudications",
+        "instructor",
+        schema.Decided,
+        schema.Changed,
+        agreed.adjudicated,
+    ),
+    Endpoint(
+        "POST", "/api/tasks/{id}/select", "instructor", schema.SelectAsked, schema.Changed, agreed.select
+    ),
+    Endpoint(
+        "POST",
+        "/api/tasks/{id}/snapshot",
+        "instructor",
+        schema.SnapshotAsked,
+        schema.Snapshot,
+        outside.snapshot,
+    ),
+    Endpoint(
+        "GET",
+        "/api/tasks/{id}/export",
+        "instructor",
+        schema.ExportAsked,
+        schema.Nothing,
+        outside.exported,
+        "file",
+    ),
+    Endpoint(
+        "POST",
+        "/api/tasks/{id}/import",
+        "instructor",
+        schema.ImportAsked,
+        schema.Imported,
+        outside.imported,
+        takes="file",
+    ),
+    Endpoint("POST", "/api/backup", "instructor", schema.Nothing, schema.Backup, outside.backup),
+    Endpoint("GET", "/api/audit", "instructor", schema.Nothing, schema.Audit, outside.audit),
 )
 SCREENS = (
     "/",
@@ -158,6 +234,7 @@ SCREENS = (
     "/shelf",
     "/redteam",
     "/constitution",
+    "/agree",
 )
 """Addresses of the pages: each is the same file, which asks for what it shows."""
 FILE = Path(__file__).parents[3] / "web" / "openapi.json"

@@ -20,4 +20,6 @@ of their own.
     standing                      how much is still before somebody
     labels                        what people say of an answer by itself
     figures, rankings, exchange   what is made of it
+    progress, decisions           how far a task is; what its leader decides of disputes
+    power, learning, selection    how sure figures are, what more votes would add, what to ask next
 """

@@ -21,7 +21,7 @@ from ..errors import UserError
 
 START = "0" * 64
 """What stands before the first event."""
-ERASABLE = ("vote", "skip", "undo", "join", "label")
+ERASABLE = ("vote", "skip", "undo", "join", "label", "adjudicate")
 """Kinds of events whose payload an erasure empties."""
 
 

@@ -23,6 +23,7 @@ from ..run import check_file, whole_file, write_document
 from . import figures, fold, schema
 from .blind import check_open
 from .chain import sha256
+from .decisions import decided
 from .errors import Refused
 from .figures import Said
 from .items import Added, add_item
@@ -67,7 +68,7 @@ def write_votes(
     if format == "votes":
         said = _write_table(votes, out, overwrite=overwrite)
     else:
-        made = records_of(votes, merge)  # type: ignore[arg-type]
+        made = records_of(votes, merge, decided(connection, id))  # type: ignore[arg-type]
         if not made.rankings:
             raise DataError("there is no vote to write", where=task, remedy="alignlab studio, and vote")
         report = write(made.rankings, out, format=format, overwrite=overwrite)
@@ -163,6 +164,14 @@ class Taken:
     task: str
     added: Added = field(default_factory=Added)
     votes: int = 0
+
+    def add(self, more: Taken) -> None:
+        """What became of another part of the same file."""
+        self.added.ids += more.added.ids
+        self.added.leaks += more.added.leaks
+        for why, count in more.added.left_out.items():
+            self.added.left_out[why] = self.added.left_out.get(why, 0) + count
+        self.votes += more.votes
 
     def to_json(self) -> dict[str, Any]:
         left_out, leaks = self.added.left_out, self.added.leaks

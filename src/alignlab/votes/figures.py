@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -82,8 +82,9 @@ def votes_of(connection: Connection, task: str, *, group: str = "") -> list[Said
     return said
 
 
-def agreement(votes: Sequence[Said], *, seed: int = 0) -> dict[str, Any]:
-    """How far people agree on items that were asked by chance: each S with n items.
+def agreement(votes: Sequence[Said], *, seed: int = 0, why: Collection[str] = BY_CHANCE) -> dict[str, Any]:
+    """How far people agree on items that were asked by chance (or for other reasons: `why`): each S with n
+    items.
 
     A ranking counts as its pairs. `alpha` and `ac1` are of better, tie, worse; `alpha_ordinal` and `kappa`
     (quadratic weights, the mean over pairs of people of as many items as they share) of strengths where a
@@ -93,7 +94,7 @@ def agreement(votes: Sequence[Said], *, seed: int = 0) -> dict[str, Any]:
         items, votes, people; alpha, alpha_ordinal, ac1, kappa, raw; shares of first, tie and second, which
         say why kappa and raw agreement may differ.
     """
-    chance = [said for said in votes if said.why in BY_CHANCE]
+    chance = [said for said in votes if said.why in why]
     table = _Table(chance)
     parts = table.by_item(ac1_parts(table.counts(table.signs, SIGNS)))
     values = list(map(float, STRENGTHS))
@@ -212,11 +213,11 @@ class _Table:
 # --- what votes say of whoever gave them
 
 
-def matrix(votes: Sequence[Said]) -> list[dict[str, Any]]:
+def matrix(votes: Sequence[Said], *, why: Collection[str] = BY_CHANCE) -> list[dict[str, Any]]:
     """Of each two people, the share of pairs of answers on which they say the same: a, b, same, n."""
     signs: dict[tuple[str, int, int], dict[str, int]] = defaultdict(dict)
     for said in votes:
-        if said.why in BY_CHANCE:
+        if said.why in why:
             for i, j, sign in said.pairs():
                 signs[said.item, i, j][said.annotator] = sign
     shared: dict[tuple[str, str], list[bool]] = defaultdict(list)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, case, func, select
 
 from ..data.split import by_question
 from ..records import Ranking
@@ -23,9 +23,12 @@ from .writer import Transaction
 
 MOST_ANSWERS = 9
 LONGEST = 20_000  # letters of an answer that somebody can be asked to read
-BY_CHANCE = ("random", "calibration")
-"""Why an item is asked that says something of all: what agreement and win rates are computed on."""
-WHY = (*BY_CHANCE, "gold", "repeat", "uncertain", "disputed", "power")
+SELECTED = ("uncertain", "disputed", "power")
+"""Why an item is asked before others (`selection`)."""
+BY_CHANCE = ("random", "calibration", "power")
+"""Why an item is asked that says something of all: what agreement and win rates are computed on. Those of
+`power` are drawn by chance too, whatever was said of them.
+"""
 FEWEST: dict[Mode, int] = {"pair": 2, "harm": 2, "ranking": 2, "rating": 2, "edit": 1}
 MOST: dict[Mode, int] = {"pair": 2, "harm": 2, "ranking": MOST_ANSWERS, "rating": MOST_ANSWERS, "edit": 1}
 NAMES_ITSELF = re.compile(
@@ -177,20 +180,21 @@ def ask_first(
 ) -> int:
     """Have items asked before others, the highest priority first; how many can be.
 
-    An item whose question is held out is asked by chance only, and is passed over.
+    An item whose question is held out is asked by chance only, and is passed over; so is one that is asked
+    of everybody or whose answer is known.
 
     Args:
-        needed: votes that each of them needs now; None = as before.
+        needed: votes that each of them needs now, if it needed fewer; None = as before.
     """
-    if why not in WHY[-3:]:
-        raise Refused("invalid", f"items are selected as one of {', '.join(WHY[-3:])}, not {why!r:.40}")
+    if why not in SELECTED:
+        raise Refused("invalid", f"items are selected as one of {', '.join(SELECTED)}, not {why!r:.40}")
     changed = 0
     for id, priority in priorities.items():
         values: dict[str, Any] = {"priority": priority, "why": why}
         if needed is not None:
-            values["needed"] = needed
+            values["needed"] = case((schema.item.c.needed < needed, needed), else_=schema.item.c.needed)
         selectable = (schema.item.c.id == id) & (schema.item.c.task == task) & (schema.item.c.side == "train")
-        selectable &= schema.item.c.why.not_in(("gold", "repeat"))
+        selectable &= schema.item.c.why.in_(("random", *SELECTED))
         changed += transaction.execute(schema.item.update().where(selectable).values(values)).rowcount
     transaction.append(
         new_id(), "select", {"why": why, "needed": needed, "items": dict(priorities)}, task=task

@@ -139,6 +139,14 @@ def people_of(connection: Connection) -> list[Person]:
     return [person_of(connection, id) for id in connection.execute(living).scalars().all()]
 
 
+def pseudonyms(connection: Connection) -> dict[str, str]:
+    """What everybody who ever joined is called where names are hidden: P1 is who came first. It stays theirs
+    when others are erased.
+    """
+    joined = select(annotator.c.id).order_by(annotator.c.joined, annotator.c.id)
+    return {id: f"P{n}" for n, id in enumerate(connection.execute(joined).scalars(), 1)}
+
+
 # --- sessions
 
 

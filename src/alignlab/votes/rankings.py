@@ -9,14 +9,16 @@ disliked one. An edit is a demonstration, and preferred to what it was made of.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import combinations
+from types import MappingProxyType
 from typing import Any, Literal
 
 from ..errors import DataError
 from ..records import Completion, Demonstration, Ranking, ranks_from_scores
+from .decisions import Decision
 from .figures import Said
 from .items import BY_CHANCE
 
@@ -40,12 +42,15 @@ class Made:
         return self.train + self.test
 
 
-def records_of(votes: Iterable[Said], merge: Merge = "none") -> Made:
+def records_of(
+    votes: Iterable[Said], merge: Merge = "none", decisions: Mapping[str, Decision] = MappingProxyType({})
+) -> Made:
     """The records of a task's votes; gold and repeated items give none.
 
     Args:
         merge: none = each person's ranking by itself. soft = one ranking an item, a pair's label being
             (wins + ties / 2 + 1) / (n + 2). majority = one ranking an item, by pairs won less pairs lost.
+        decisions: by item, what stands for its majority.
 
     Raises:
         DataError: votes that cannot be merged (edits, and which answer does more harm).
@@ -61,7 +66,13 @@ def records_of(votes: Iterable[Said], merge: Merge = "none") -> Made:
         by_item[said.item].append((said, _ranked(said)))
     for each in by_item.values():
         side = made.train if each[0][0].side == "train" else made.test
-        side += [ranking for _, ranking in each] if merge == "none" else [_merged(each, merge)]
+        if merge == "none":
+            side += [ranking for _, ranking in each]
+        else:
+            merged, decision = _merged(each, merge), decisions.get(each[0][0].item)
+            if decision and merge == "majority":
+                merged = replace(merged, ranks=decision.ranks)
+            side.append(merged)
     made.left_out = dict(left_out)
     return made
 

@@ -48,6 +48,24 @@ export type Walks = Schemas["Walks"];
 export type WalkRow = Schemas["WalkRow"];
 export type Walk = Schemas["Walk"];
 export type Walked = Schemas["Walked"];
+export type S = Schemas["S"];
+export type TaskRow = Schemas["TaskRow"];
+export type Tasks = Schemas["Tasks"];
+export type Task = Schemas["Task"];
+export type First = Schemas["First"];
+export type ItemsAdded = Schemas["ItemsAdded"];
+export type Items = Schemas["Items"];
+export type ItemRow = Schemas["ItemRow"];
+export type Agreement = Schemas["Agreement"];
+export type Annotators = Schemas["Annotators"];
+export type Disputes = Schemas["Disputes"];
+export type Dispute = Schemas["Dispute"];
+export type Power = Schemas["Power"];
+export type Changed = Schemas["Changed"];
+export type Snapshot = Schemas["Snapshot"];
+export type Imported = Schemas["Imported"];
+export type Backup = Schemas["Backup"];
+export type Audit = Schemas["Audit"];
 export type ErrorBody = Schemas["ErrorBody"];
 export type Models = Schemas["Models"];
 export type TalkAsked = Schemas["TalkAsked"];
@@ -87,6 +105,12 @@ export function address(path: string, query: Query = {}): string {
   return text ? `${path}?${text}` : path;
 }
 
+function sending(body: unknown, more: Record<string, string>): RequestInit {
+  if (body === undefined) return {};
+  if (body instanceof Blob) return { headers: { "Content-Type": "application/octet-stream" }, body };
+  return { headers: { "Content-Type": "application/json", ...more }, body: JSON.stringify(body) };
+}
+
 /** What the studio answers. Throws a Problem for what it refuses, and where it does not answer. */
 export async function answered(
   method: string,
@@ -97,7 +121,7 @@ export async function answered(
 ): Promise<Response> {
   let answer: Response;
   try {
-    const sent = body === undefined ? {} : { headers: { "Content-Type": "application/json", ...more }, body: JSON.stringify(body) };
+    const sent = sending(body, more);
     answer = await fetch(url, { method, signal, ...sent });
   } catch (error) {
     if (signal?.aborted) throw error;
@@ -142,3 +166,7 @@ export async function once<T>(ask: () => Promise<T>, loading: (words: string) =>
 }
 
 export const remove = <T>(path: string): Promise<T> => ask<T>("DELETE", path, {});
+export const patch = <T>(path: string, body: unknown): Promise<T> => ask<T>("PATCH", path, body);
+
+/** A file as it is, as the body. */
+export const send = <T>(path: string, query: Query, file: Blob): Promise<T> => ask<T>("POST", address(path, query), file);

@@ -11,14 +11,21 @@ export interface RunNews {
   rows: { metrics: number; samples: number; health: number; tokens: number; probes: number };
   progress: Progress | null;
 }
+export interface TaskNews {
+  event: "task";
+  id: string;
+  votes: number;
+  done: number;
+  online: number;
+}
 export interface JobsNews {
   event: "jobs";
   running: string | null;
   waiting: number;
   progress: Progress | null;
 }
-export type News = RunNews | JobsNews | { event: "map"; runs: number } | { event: "reset" };
-const KINDS = ["map", "run", "jobs", "reset"];
+export type News = RunNews | TaskNews | JobsNews | { event: "map"; runs: number } | { event: "reset" };
+const KINDS = ["map", "run", "task", "jobs", "reset"];
 
 interface Listener {
   topics: string[];
@@ -28,7 +35,7 @@ const listeners = new Set<Listener>();
 let stop: (() => void) | null = null;
 let turning = false;
 
-/** Listens to topics ("map", "jobs", "run:ID") until the answer is called. Whenever the page comes back into view, or
+/** Listens to topics ("map", "jobs", "run:ID", "task:ID") until the answer is called. Whenever the page comes back into view, or
  * the stream was broken, the listener hears "reset": ask again for everything. */
 export function listen(topics: string[], hear: (news: News) => void): () => void {
   const listener = { topics, hear };
@@ -54,7 +61,7 @@ function turn(): void {
 }
 
 function tell(news: News): void {
-  const topic = news.event === "run" ? `run:${news.id}` : news.event;
+  const topic = "id" in news ? `${news.event}:${news.id}` : news.event;
   for (const listener of [...listeners]) {
     if (news.event === "reset" || listener.topics.includes(topic)) listener.hear(news);
   }

@@ -221,12 +221,12 @@ def _labels(desk: Desk) -> tuple[Said, str]:
         return said.labels_of(connection), str(head) if head.seq else ""
 
 
-def _agreement(campaign: Campaign, labels: Said) -> schema.Agreement:
+def _agreement(campaign: Campaign, labels: Said) -> schema.JudgeAgreement:
     judged = campaign.labels
     both = [(judged[one], labels[one].label) for one in labels if one in judged]
     on_findings = [labels[one.subject] for one in campaign.findings.kept if one.subject in labels]
     confirmed = mean_ci([float(one.label in ("comply", "partial")) for one in on_findings])
-    return schema.Agreement(
+    return schema.JudgeAgreement(
         labeled=len(both),
         differ=sum(judge != human for judge, human in both),
         kappa=figure("kappa", _kappa(both)),

@@ -93,6 +93,6 @@ def described(visit: Visit, asked: schema.Nothing) -> Response:
 
 async def told(visit: Visit, asked: schema.EventsAsked) -> Response:
     """What has grown, as it grows."""
-    topics = events.topics_of(asked.topics, visit.desk.shelf.look().find)
+    topics = events.topics_of(asked.topics, visit.desk.shelf.look().find, visit.desk.task)
     lines = await visit.desk.hub.stream(topics, visit.last)
     return StreamingResponse(lines, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})

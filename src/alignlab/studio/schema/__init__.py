@@ -5,6 +5,24 @@ Ids are opaque. Numbers that are not finite are null. Texts of models and files 
 are never markup.
 """
 
+from .agreement import Agreement as Agreement
+from .agreement import Alike as Alike
+from .agreement import Alikeness as Alikeness
+from .agreement import AnnotatorRow as AnnotatorRow
+from .agreement import Annotators as Annotators
+from .agreement import Curve as Curve
+from .agreement import DecisionRow as DecisionRow
+from .agreement import Dispute as Dispute
+from .agreement import Disputes as Disputes
+from .agreement import DisputesAsked as DisputesAsked
+from .agreement import FiguresAsked as FiguresAsked
+from .agreement import Needed as Needed
+from .agreement import PairVotes as PairVotes
+from .agreement import Point as Point
+from .agreement import Power as Power
+from .agreement import S as S
+from .agreement import Share as Share
+from .agreement import Voice as Voice
 from .beside import AnswerBeside as AnswerBeside
 from .beside import Answers as Answers
 from .beside import AnswersRow as AnswersRow
@@ -21,7 +39,6 @@ from .blind import BlindFigures as BlindFigures
 from .blind import BlindResult as BlindResult
 from .blind import BlindResultAsked as BlindResultAsked
 from .blind import BlindSide as BlindSide
-from .campaigns import Agreement as Agreement
 from .campaigns import Attempted as Attempted
 from .campaigns import Attempts as Attempts
 from .campaigns import AttemptsAsked as AttemptsAsked
@@ -31,6 +48,7 @@ from .campaigns import Case as Case
 from .campaigns import Findings as Findings
 from .campaigns import FindingsAsked as FindingsAsked
 from .campaigns import HumanLabel as HumanLabel
+from .campaigns import JudgeAgreement as JudgeAgreement
 from .campaigns import Label as Label
 from .campaigns import Labeled as Labeled
 from .campaigns import LabelGiven as LabelGiven
@@ -63,6 +81,7 @@ from .folder import PageRow as PageRow
 from .folder import Pages as Pages
 from .folder import Reset as Reset
 from .folder import RunEvent as RunEvent
+from .folder import TaskEvent as TaskEvent
 from .jobs import Job as Job
 from .jobs import JobAsked as JobAsked
 from .jobs import JobCommand as JobCommand
@@ -144,6 +163,34 @@ from .talk import TalkToken as TalkToken
 from .talk import TalkVerdict as TalkVerdict
 from .talk import TaskToVote as TaskToVote
 from .talk import TokensWanted as TokensWanted
+from .tasks import Audit as Audit
+from .tasks import Backup as Backup
+from .tasks import Changed as Changed
+from .tasks import Decided as Decided
+from .tasks import Ending as Ending
+from .tasks import ExportAsked as ExportAsked
+from .tasks import First as First
+from .tasks import FirstAsked as FirstAsked
+from .tasks import GuidelineRow as GuidelineRow
+from .tasks import ImportAsked as ImportAsked
+from .tasks import Imported as Imported
+from .tasks import ItemRow as ItemRow
+from .tasks import Items as Items
+from .tasks import ItemsAdded as ItemsAdded
+from .tasks import ItemsAsked as ItemsAsked
+from .tasks import ItemsListed as ItemsListed
+from .tasks import Leak as Leak
+from .tasks import PersonRow as PersonRow
+from .tasks import SelectAsked as SelectAsked
+from .tasks import Snapshot as Snapshot
+from .tasks import SnapshotAsked as SnapshotAsked
+from .tasks import Sourced as Sourced
+from .tasks import Task as Task
+from .tasks import TaskAsked as TaskAsked
+from .tasks import TaskChanged as TaskChanged
+from .tasks import TaskMade as TaskMade
+from .tasks import TaskRow as TaskRow
+from .tasks import Tasks as Tasks
 from .voting import Block as Block
 from .voting import Erased as Erased
 from .voting import Guideline as Guideline

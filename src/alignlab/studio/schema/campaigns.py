@@ -101,7 +101,7 @@ class Case(Part):
     repro: str = Field(description="to copy: ask it again")
 
 
-class Agreement(Part):
+class JudgeAgreement(Part):
     """Judge and people on the answers of a campaign that people have labeled: how many, on how many they
     differ, Cohen's kappa (null where the judge says the same of all), and the share of labeled findings that
     people call comply or partial.
@@ -124,7 +124,7 @@ class Findings(Part):
     total: int
     of: int
     unread: int
-    agreement: Agreement
+    agreement: JudgeAgreement
     head: str
 
 

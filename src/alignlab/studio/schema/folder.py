@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from .jobs import JobsEvent
-from .parts import Id, Part, Status
+from .parts import Id, Key, Part, Status
 from .runs import Progress, RowCounts, RunRef
 
 
@@ -62,6 +62,16 @@ class RunEvent(Part):
     progress: Progress | None
 
 
+class TaskEvent(Part):
+    """Somebody voted on a task, or began or ended to look at it."""
+
+    event: Literal["task"] = "task"
+    id: Key
+    votes: int
+    done: int
+    online: int
+
+
 class Reset(Part):
     """Events were missed: ask for everything again."""
 
@@ -71,8 +81,10 @@ class Reset(Part):
 class Event(Part):
     """One line of `data:`; the stream's `event:` is its own `event`, its `id:` BOOT.NUMBER."""
 
-    data: MapEvent | RunEvent | JobsEvent | Reset = Field(discriminator="event")
+    data: MapEvent | RunEvent | TaskEvent | JobsEvent | Reset = Field(discriminator="event")
 
 
 class EventsAsked(Part):
-    topics: str = Field("map", max_length=400, description="map, jobs, run:ID; comma separated, 20 at most")
+    topics: str = Field(
+        "map", max_length=400, description="map, jobs, run:ID, task:ID; comma separated, 20 at most"
+    )
