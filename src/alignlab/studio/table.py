@@ -10,13 +10,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import openapi, schema
-from .answers import beside, folder, runs, samples, session
+from .answers import beside, classroom, folder, runs, samples, session
 from .endpoint import Endpoint
 
 TABLE: tuple[Endpoint, ...] = (
-    Endpoint("GET", "/api/session", "instructor", schema.Nothing, schema.Me, session.me),
+    Endpoint("GET", "/api/session", "annotator", schema.Nothing, schema.Me, session.me),
     Endpoint("POST", "/api/session", "anyone", schema.SignIn, schema.Me, session.begin),
-    Endpoint("DELETE", "/api/session", "instructor", schema.Nothing, schema.Nothing, session.end),
+    Endpoint("DELETE", "/api/session", "annotator", schema.Nothing, schema.Nothing, session.end),
     Endpoint("POST", "/api/link", "anyone", schema.LinkKey, schema.Link, session.link),
     Endpoint("GET", "/api/map", "instructor", schema.MapAsked, schema.Map, runs.shown_map),
     Endpoint("GET", "/api/runs", "instructor", schema.RunsAsked, schema.Runs, runs.listed),
@@ -41,9 +41,16 @@ TABLE: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/health", "instructor", schema.Nothing, schema.Health, folder.health),
     Endpoint("GET", "/api/openapi.json", "instructor", schema.Nothing, schema.Nothing, folder.described),
     Endpoint("GET", "/api/events", "instructor", schema.EventsAsked, schema.Event, folder.told, "events"),
+    Endpoint("POST", "/api/join", "anyone", schema.Join, schema.Joined, classroom.enter),
+    Endpoint("GET", "/api/class", "instructor", schema.Nothing, schema.Class, classroom.state),
+    Endpoint("POST", "/api/class", "instructor", schema.ClassAsked, schema.Class, classroom.change),
+    Endpoint("GET", "/api/class/room", "instructor", schema.Nothing, schema.Room, classroom.room),
 )
-SCREENS = ("/", "/run/{id}", "/compare", "/shelf")
+SCREENS = ("/", "/run/{id}", "/compare", "/shelf", "/class", "/class/room")
 """Addresses of the pages: each is the same file, which asks for what it shows."""
+CLASS = tuple(row for row in TABLE if row.role == "annotator" or row.path == "/api/join")
+"""What others of a network may ask; no link is good there."""
+CLASS_SCREENS = ("/", "/vote")
 FILE = Path(__file__).parents[3] / "web" / "openapi.json"
 
 if __name__ == "__main__":

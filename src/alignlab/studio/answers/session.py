@@ -7,6 +7,7 @@ import hmac
 from starlette.responses import Response
 
 from ... import __version__
+from ...votes.people import close_session
 from .. import schema
 from ..desk import Visit
 from ..inside import text
@@ -15,8 +16,8 @@ from ..sessions import HOURS
 
 
 def me(visit: Visit, asked: schema.Nothing) -> schema.Me:
-    """Who holds the cookie."""
-    return _me(visit, "instructor")
+    """Who holds the cookie. An annotator is told of no folder."""
+    return _me(visit, visit.role)
 
 
 def begin(visit: Visit, asked: schema.SignIn) -> Response:
@@ -30,8 +31,10 @@ def begin(visit: Visit, asked: schema.SignIn) -> Response:
 def end(visit: Visit, asked: schema.Nothing) -> Response:
     """The session ends."""
     visit.desk.sessions.end(visit.cookie)
+    if visit.role == "annotator":
+        visit.desk.store.do(close_session, visit.cookie)
     answer = in_json(schema.Nothing())
-    answer.delete_cookie(visit.desk.cookie, httponly=True, samesite="strict")
+    answer.delete_cookie(visit.door.cookie, httponly=True, samesite="strict")
     return answer
 
 
@@ -44,5 +47,5 @@ def link(visit: Visit, asked: schema.LinkKey) -> schema.Link:
 
 
 def _me(visit: Visit, role: schema.Role) -> schema.Me:
-    folder = text(str(visit.desk.inside.root))
+    folder = text(str(visit.desk.inside.root)) if role == "instructor" else ""
     return schema.Me(role=role, folder=folder, version=__version__, boot=visit.desk.boot)

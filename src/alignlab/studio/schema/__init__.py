@@ -15,6 +15,17 @@ from .beside import Difference as Difference
 from .beside import FigureBeside as FigureBeside
 from .beside import Paired as Paired
 from .beside import PairedRow as PairedRow
+from .classroom import Address as Address
+from .classroom import Class as Class
+from .classroom import ClassAsked as ClassAsked
+from .classroom import ClassTask as ClassTask
+from .classroom import ClassTrouble as ClassTrouble
+from .classroom import Disputed as Disputed
+from .classroom import Join as Join
+from .classroom import Joined as Joined
+from .classroom import Qr as Qr
+from .classroom import Room as Room
+from .classroom import Seat as Seat
 from .curves import Columns as Columns
 from .curves import MetricsAsked as MetricsAsked
 from .curves import NotFinite as NotFinite

@@ -31,7 +31,7 @@ class Me(Part):
     """Whoever holds the cookie.
 
     `boot` is another after each start of the studio: ids of events, cursors and generations of another boot
-    mean nothing.
+    mean nothing. `folder` is empty for an annotator.
     """
 
     role: Role
