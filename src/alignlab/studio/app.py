@@ -58,7 +58,7 @@ def class_application(desk: Desk, rows: Sequence[Endpoint] = CLASS) -> ASGIApp:
     and by which they become some, are all there is in it.
     """
     assert desk.classroom, "a class is held here"
-    return _application(desk, desk.classroom.door, rows, {path: "class.html" for path in CLASS_SCREENS})
+    return _application(desk, desk.classroom.door, rows, {path: "join.html" for path in CLASS_SCREENS})
 
 
 def _application(desk: Desk, door: Door, rows: Sequence[Endpoint], screens: Mapping[str, str]) -> ASGIApp:

@@ -23,6 +23,11 @@ export type Tokens = Schemas["Tokens"];
 export type Compare = Schemas["Compare"];
 export type Pages = Schemas["Pages"];
 export type Health = Schemas["Health"];
+export type Class = Schemas["Class"];
+export type Seat = Schemas["Seat"];
+export type Qr = Schemas["Qr"];
+export type Room = Schemas["Room"];
+export type Joined = Schemas["Joined"];
 export type Me = Schemas["Me"];
 export type ErrorBody = Schemas["ErrorBody"];
 export type Status = RunRow["status"];
@@ -55,7 +60,7 @@ export function address(path: string, query: Query = {}): string {
   return text ? `${path}?${text}` : path;
 }
 
-async function ask<T>(method: string, url: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+export async function ask<T>(method: string, url: string, body?: unknown, signal?: AbortSignal): Promise<T> {
   let answer: Response;
   try {
     const sent = body === undefined ? {} : { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };

@@ -84,7 +84,7 @@ class Class(Part):
     tasks: list[ClassTask] = []
     annotators: list[Seat] = []
     votes: int = 0
-    items: int = Field(0, description="of the task")
+    items: int = Field(default=0, description="of the task")
     alpha: Figure | None = None
     disputed: int = 0
     troubles: list[ClassTrouble] = []
