@@ -34,6 +34,8 @@ class Answer:
 class Studio:
     """The application of one desk; `cookie` is that of an instructor."""
 
+    client = "127.0.0.1"
+
     def __init__(self, folder: Path) -> None:
         self.desk = Desk(folder, port=PORT, link_key="the key of the file")
         self.app = application(self.desk)
@@ -55,7 +57,7 @@ class Studio:
             "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers],
             "scheme": "http",
             "server": ("127.0.0.1", PORT),
-            "client": ("127.0.0.1", 50_000),
+            "client": (self.client, 50_000),
             "root_path": "",
         }
         sent: list[Mapping[str, Any]] = []

@@ -18,7 +18,7 @@ from ..errors import UserError
 from ..records import Ranking
 from ..votes.lesson import Lesson, hold, lesson_of
 from ..votes.store import Store
-from ..votes.writer import head_of
+from ..votes.writer import Clock, head_of, wall_clock
 from .endpoint import Door
 from .limits import ALL_GUESSES, JOINING, Limits
 from .log import Log
@@ -56,6 +56,7 @@ class Classroom:
     Args:
         urls: where people join.
         clock: seconds, of any beginning.
+        wall: the time of day, as the store's.
     """
 
     def __init__(
@@ -66,9 +67,10 @@ class Classroom:
         limits: Limits,
         log: Log,
         clock: Callable[[], float] = time.monotonic,
+        wall: Clock = wall_clock,
     ) -> None:
         self.store, self.door, self.urls, self.log = store, door, tuple(urls), log
-        self._limits, self._clock = limits, clock
+        self._limits, self._clock, self._wall = limits, clock, wall
         self._seen: dict[str, float] = {}
         self._holding, self._reading = threading.Lock(), threading.Lock()
         self._said: tuple[tuple[str, int], float, Said] | None = None
@@ -89,7 +91,7 @@ class Classroom:
 
     def enter(self, code: str) -> None:
         """Raises Refused: 401 a wrong code, 403 no class is open."""
-        if not self.lesson.code or self.lesson.is_over(time.time_ns() // 1000):
+        if not self.lesson.code or self.lesson.is_over(self._wall()):
             remedy = "the teacher opens it; whoever has joined goes on"
             raise Refused(403, "no class is open", remedy=remedy, code="class_closed")
         given = "".join(filter(str.isalnum, code)).upper()
@@ -166,7 +168,7 @@ class Classroom:
     def tend(self) -> None:
         """Close the class when its time is over; while it is open, a backup an hour."""
         try:
-            if self.lesson.is_over(time.time_ns() // 1000):
+            if self.lesson.is_over(self._wall()):
                 self.hold(open=False)
         except UserError as error:
             self.not_saved(error)

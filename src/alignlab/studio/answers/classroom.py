@@ -143,7 +143,7 @@ def _seats(connection: Connection, room: Classroom, now: int) -> list[schema.Sea
     vote, lease, item = tables.vote.c, tables.lease.c, tables.item.c
     task = room.lesson.task
     counts = select(vote.annotator, func.count()).where(vote.task == task, COUNTED).group_by(vote.annotator)
-    votes = dict(connection.execute(counts).tuples().all())
+    votes = {row.annotator: row[1] for row in connection.execute(counts)}
     at_it = select(lease.annotator).join(tables.item, item.id == lease.item)
     at_it = at_it.where(item.task == task, lease.given <= now, lease.expires > now)
     looking, there = set(connection.execute(at_it).scalars()), present(connection, now)
