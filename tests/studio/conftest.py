@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 from alignlab.studio.app import application
 from alignlab.studio.desk import Desk
 from alignlab.studio.scan import id_of
+from alignlab.votes import tasks
 
 PORT = 8710
 HOST = f"127.0.0.1:{PORT}"
@@ -104,6 +105,15 @@ class Studio:
         assert answer.status == status, answer.body
         return answer.json
 
+    def task(self) -> str:
+        """A task of the store with a guideline, made where there is none."""
+        with self.desk.store.reading() as connection:
+            there = tasks.tasks_of(connection)
+        if "filled" not in there:
+            made = tasks.Task(name="filled", mode="pair")
+            return self.desk.store.do(tasks.add_task, made, "# Read\n\nBoth answers.")
+        return there["filled"]
+
 
 def write_run(folder: Path, stage: str = "ppo", **info: Any) -> Path:
     """A small run; `logs` are rows by the name of their file, whole lines among them as they are."""
@@ -166,19 +176,25 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def studio(folder: Path) -> Studio:
-    return Studio(folder)
+def studio(folder: Path) -> Iterator[Studio]:
+    studio = Studio(folder)
+    yield studio
+    studio.desk.close()
 
 
 @pytest.fixture
 def filled(studio: Studio) -> Callable[[str], str]:
     """A path of the table with ids that are there."""
     run = id_of("demo/ppo")
+    query = {"/tokens": "?step=1&place=0", "/compare": f"?runs={run}"}
 
     def fill(path: str) -> str:
         page = id_of("demo/report.html")
-        path = path.replace("/pages/{id}", f"/pages/{page}").replace("{id}", run).replace("{row}", "0")
-        query = {"/tokens": "?step=1&place=0", "/compare": f"?runs={run}"}
+        path = path.replace("/pages/{id}", f"/pages/{page}")
+        if "/tasks/" in path or path.endswith("/mirror"):
+            task = studio.task()
+            path, query["/mirror"] = path.replace("/tasks/{id}", f"/tasks/{task}"), f"?task={task}"
+        path = path.replace("{id}", run).replace("{row}", "0")
         return path + next((asked for end, asked in query.items() if path.endswith(end)), "")
 
     return fill

@@ -59,13 +59,16 @@ def test_every_answer_is_one_of_the_table(studio: Studio, row: Endpoint) -> None
         else:
             body: Any = {name: draw.choice([*WORDS, 1, None, [], {}]) for name in row.asks.model_fields}
             answer = studio.ask(row.path, method=row.method, body=draw.choice([body, [], None, "x", {}]))
-            studio = Studio(studio.desk.inside.root) if row.method == "DELETE" else studio
+            if row.method == "DELETE":
+                studio.desk.close()
+                studio = Studio(studio.desk.inside.root)
         seen[answer.status] = seen.get(answer.status, 0) + 1
         if answer.status == 200 and row.path != "/api/openapi.json":
             row.answers.model_validate_json(answer.body)
         else:
             assert answer.status == 200 or answer.status < 500 and answer.json["error"]["what"]
-    assert set(seen) <= {200, 400, 401, 404, 409, 413, 422}
+    studio.desk.close()
+    assert set(seen) <= {200, 400, 401, 404, 409, 413, 422, 429}
 
 
 def test_questions_that_mean_something_are_among_them(studio: Studio, filled: Callable[[str], str]) -> None:

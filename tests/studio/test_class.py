@@ -21,7 +21,7 @@ from alignlab.studio import addresses, log, schema
 from alignlab.studio.app import application, class_application
 from alignlab.studio.classroom import BACKUPS, HOUR, KEPT, LITTLE, Classroom
 from alignlab.studio.endpoint import Door, Endpoint
-from alignlab.studio.limits import MOST_KNOWN, OTHERS, Limit, Limits, limits_of
+from alignlab.studio.limits import LIMITS, MOST_KNOWN, OTHERS, Limit, Limits
 from alignlab.studio.log import Log
 from alignlab.studio.sessions import HOURS
 from alignlab.studio.table import CLASS, CLASS_SCREENS, TABLE
@@ -88,11 +88,17 @@ class Pupils(Studio):
 
 
 @pytest.fixture
-def pupils(folder: Path) -> Iterator[Pupils]:
+def studio(folder: Path) -> Iterator[Studio]:
+    """The one that `filled` fills."""
     made = Pupils(folder)
     made.room.hold(open=True)
     yield made
     made.desk.close()
+
+
+@pytest.fixture
+def pupils(studio: Pupils) -> Pupils:
+    return studio
 
 
 # --- who is let in
@@ -235,7 +241,8 @@ def test_the_teacher_s_browser_stays_the_teacher_s(pupils: Pupils) -> None:
     assert "private window" in refused["error"]["remedy"]
 
 
-def test_a_studio_without_a_class_says_how_there_is_one(studio: Studio) -> None:
+def test_a_studio_without_a_class_says_how_there_is_one(folder: Path) -> None:
+    studio = Studio(folder)
     assert studio.get("/api/class") | {"served": False, "open": False, "code": ""} == studio.get("/api/class")
     assert studio.get("/api/class/room")["rows"] == []
     for path in ("/api/class", "/api/join"):
@@ -279,7 +286,8 @@ def test_fifty_wrong_codes_close_the_door_and_the_teacher_sees_it(pupils: Pupils
     assert pupils.lead("/api/class")["troubles"] == []
 
 
-def test_wrong_links_are_counted_too(studio: Studio) -> None:
+def test_wrong_links_are_counted_too(folder: Path) -> None:
+    studio = Studio(folder)
     for _ in range(10):
         assert studio.ask("/api/session", method="POST", body={"token": "x"}, signed_in=False).status == 401
     token = studio.desk.sessions.link()
@@ -305,7 +313,9 @@ def test_four_votes_and_ten_of_everything_else_a_second_a_person(pupils: Pupils)
         assert pupils.at(path, "POST", cookie=cookies[1]).status == 200
     pupils.now = 1.0
     assert pupils.at("/api/votes", "POST", cookie=cookies[0]).status == 200
-    assert limits_of("POST", "/api/tasks/{id}/next", "annotator") == OTHERS == (Limit(10, 1, "person"),)
+    known = {(row.method, row.path): row.limits for row in TABLE}
+    assert LIMITS.keys() <= known.keys()
+    assert known["POST", "/api/tasks/{id}/next"] == OTHERS == (Limit(10, 1, "person"),)
     application_rows = application(pupils.desk, rows)
     pupils.app = application_rows
     for _ in range(30):
@@ -375,6 +385,25 @@ def test_the_class_is_opened_closed_and_given_a_task(pupils: Pupils) -> None:
     assert opened["code"] not in ("", before["code"], fresh["code"]) and state_of(pupils, task) == "open"
     assert pupils.lead("/api/class", {"task": "nobody-has-it"}, 404)["error"]["code"] == "not_found"
     assert pupils.lead("/api/class", {"minutes": 9999}, 422)["error"]["field"] == "minutes"
+
+
+def test_a_class_is_asked_what_the_class_votes_on_and_nothing_else(pupils: Pupils) -> None:
+    task = with_a_task(pupils)
+    other = pupils.desk.store.do(tasks.add_task, tasks.Task(name="blind", mode="pair"))
+    cookie, _ = pupils.join("Ada")
+    assert pupils.at("/api/me", cookie=cookie).json["tasks"] == []
+    pupils.room.hold(task=task)
+    assert [one["id"] for one in pupils.at("/api/me", cookie=cookie).json["tasks"]] == [task]
+    given = pupils.at(f"/api/tasks/{task}/next", "POST", {"want": 1}, cookie).json["items"]
+    vote = {"id": "a-vote-of-hers", "lease": given[0]["lease"], "strength": 1}
+    assert pupils.at("/api/votes", "POST", {"votes": [vote]}, cookie).json["saved"]
+    assert pupils.lead("/api/class")["annotators"][0]["votes"] == 1
+    pupils.room.hold(task=other)
+    mine = {one["id"]: one["state"] for one in pupils.at("/api/me", cookie=cookie).json["tasks"]}
+    assert mine == {task: "closed", other: "open"}, "what she said stays hers to look at"
+    erased = pupils.at("/api/me", "DELETE", cookie=cookie)
+    assert erased.status == 200 and erased.headers["set-cookie"].startswith(f'{pupils.door.cookie}="";')
+    assert pupils.at("/api/me", cookie=cookie).status == 401
 
 
 def state_of(pupils: Pupils, task: str) -> str:

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import select
 
-from alignlab.votes import assignment, people, schema, voting
+from alignlab.votes import assignment, people, schema, standing, voting
 from alignlab.votes.errors import Refused
 from alignlab.votes.store import audit
 
@@ -93,11 +93,14 @@ class Model(RuleBasedStateMachine):
         assert len(asked.items) == min(want, len(expected) + len(lost) - len(held))
         assert set(asked.items) and asked.state == "more" or not asked.items
         if not asked.items and not held:
-            waits = any(
+            waits = sum(
                 self.got(item) < OVERLAP and (person, item) not in self.counted.keys() | self.skipped
                 for item in self.room.added.ids
             )
-            assert asked.state == ("others" if waits else "done")
+            assert asked.state == ("others" if waits else "done") and asked.with_others == waits
+        with self.room.store.reading() as connection:
+            ahead = standing.ahead_of(connection, self.room.task, person, self.room.clock())
+        assert ahead == len(expected) + len(lost)
         assert asked.left == sum(max(0, OVERLAP - self.got(item)) for item in self.room.added.ids)
         assert asked.mine == sum(by == person for by, _ in self.counted)
         for lease in new:

@@ -9,8 +9,9 @@ import sys
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -34,6 +35,7 @@ from .table import CLASS, CLASS_SCREENS, SCREENS, TABLE
 
 STATIC = Path(__file__).with_name("static")
 BODY_SECONDS = 10.0  # in which a body must come
+FIELDS = TypeAdapter(dict[str, Any])  # of a body
 STATUS = {
     "not_found": 404,
     "not_yours": 403,
@@ -125,7 +127,7 @@ def may(role: schema.Role, wanted: schema.Role, door: Door) -> None:
     if role == "anyone":
         remedy = "open the link that the studio printed; `alignlab studio link` prints another"
         if door.shared:
-            remedy = "join with the code of the class"
+            remedy = "load the page again, and join with the code of the class"
         raise Refused(401, "sign in first", remedy=remedy)
     raise Refused(403, f"this is for the {wanted}")
 
@@ -139,7 +141,10 @@ async def _asked(row: Endpoint, request: Request) -> schema.Part:
                 raise Refused(400, "a field of the query stands there twice")
             return row.asks.model_validate({**dict(query), **request.path_params})
         body = await asyncio.wait_for(_body(request), BODY_SECONDS)
-        return row.asks.model_validate_json(body or b"{}")
+        fields = FIELDS.validate_json(body or b"{}")
+        if set(fields) & set(request.path_params):
+            raise Refused(400, "a field of the address stands in the body too")
+        return row.asks.model_validate({**fields, **request.path_params})
     except TimeoutError:
         raise Refused(408, f"the body did not come within {BODY_SECONDS:.0f} s") from None
     except ClientDisconnect:

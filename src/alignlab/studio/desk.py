@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..votes.people import known_as, whose
+from ..votes.people import here, is_here, whose
 from ..votes.store import Store, has_store, studio_folder
 from . import schema
 from .changes import Changes
@@ -141,5 +141,7 @@ class Visit:
     def person(self) -> str:
         """As whom they vote: an instructor has no name among the annotators, and is one of them."""
         if self.role == "instructor":
-            return self.desk.store.do(known_as, INSTRUCTOR)
+            with self.desk.store.reading() as connection:
+                there = is_here(connection, INSTRUCTOR)
+            return INSTRUCTOR if there else self.desk.store.do(here, INSTRUCTOR)
         return self.desk.annotator_of(self.cookie)

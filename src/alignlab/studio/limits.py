@@ -46,7 +46,7 @@ LIMITS: dict[tuple[str, str], tuple[Limit, ...]] = {
 }
 """By method and path."""
 OTHERS = (Limit(10, 1, "person"),)
-"""Of every other address that is for annotators, `next` among them."""
+"""Of every other address that is for annotators, of each by itself: `next` among them."""
 
 
 def limits_of(method: str, path: str, role: Role) -> tuple[Limit, ...]:

@@ -78,7 +78,8 @@ def _operation(row: Endpoint, named: dict[Any, Any], schemas: dict[str, Any]) ->
         others = [name for name in fields if name not in in_path]
         parameters += [_parameter(name, fields[name], "query", required=name in needed) for name in others]
     else:
-        found["requestBody"] = {"required": True, "content": {MEDIA["json"]: {"schema": named[row.asks]}}}
+        body = _without(asked, in_path) if in_path else named[row.asks]
+        found["requestBody"] = {"required": True, "content": {MEDIA["json"]: {"schema": body}}}
     if parameters:
         found["parameters"] = parameters
     if row.role != "anyone":
@@ -91,6 +92,13 @@ _PLAIN = str.maketrans({"/": "_", ".": "_", "{": None, "}": None})
 
 def _parameter(name: str, schema: dict[str, Any], where: str, *, required: bool) -> dict[str, Any]:
     return {"name": name, "in": where, "required": required, "schema": schema}
+
+
+def _without(asked: dict[str, Any], in_path: Sequence[str]) -> dict[str, Any]:
+    """What is asked beside what the path names."""
+    fields = {name: field for name, field in asked["properties"].items() if name not in in_path}
+    needed = [name for name in asked.get("required", ()) if name not in in_path]
+    return {**asked, "properties": fields, "required": needed}
 
 
 def _responses(row: Endpoint, named: dict[Any, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import openapi, schema
-from .answers import beside, classroom, folder, runs, samples, session
+from .answers import beside, classroom, folder, me, runs, samples, session, voting
 from .endpoint import Endpoint
 
 TABLE: tuple[Endpoint, ...] = (
@@ -41,12 +41,28 @@ TABLE: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/health", "instructor", schema.Nothing, schema.Health, folder.health),
     Endpoint("GET", "/api/openapi.json", "instructor", schema.Nothing, schema.Nothing, folder.described),
     Endpoint("GET", "/api/events", "instructor", schema.EventsAsked, schema.Event, folder.told, "events"),
+    Endpoint("GET", "/api/me", "annotator", schema.Nothing, schema.Myself, me.myself),
+    Endpoint("DELETE", "/api/me", "annotator", schema.Nothing, schema.Erased, me.erase),
+    Endpoint("GET", "/api/me/data", "annotator", schema.Nothing, schema.MyData, me.data),
+    Endpoint("GET", "/api/me/mirror", "annotator", schema.MirrorAsked, schema.Mirror, me.mirror),
+    Endpoint("POST", "/api/tasks/{id}/next", "annotator", schema.NextAsked, schema.Next, voting.asked_next),
+    Endpoint(
+        "GET",
+        "/api/tasks/{id}/guideline",
+        "annotator",
+        schema.GuidelineAsked,
+        schema.Guideline,
+        voting.guideline,
+    ),
+    Endpoint("POST", "/api/leases", "annotator", schema.Leases, schema.Held, voting.leases),
+    Endpoint("POST", "/api/votes", "annotator", schema.Votes, schema.Taken, voting.votes),
+    Endpoint("POST", "/api/votes/{id}/undo", "annotator", schema.UndoAsked, schema.Item, voting.undo),
     Endpoint("POST", "/api/join", "anyone", schema.Join, schema.Joined, classroom.enter),
     Endpoint("GET", "/api/class", "instructor", schema.Nothing, schema.Class, classroom.state),
     Endpoint("POST", "/api/class", "instructor", schema.ClassAsked, schema.Class, classroom.change),
     Endpoint("GET", "/api/class/room", "instructor", schema.Nothing, schema.Room, classroom.room),
 )
-SCREENS = ("/", "/run/{id}", "/compare", "/shelf", "/class", "/class/room")
+SCREENS = ("/", "/run/{id}", "/compare", "/shelf", "/vote", "/class", "/class/room")
 """Addresses of the pages: each is the same file, which asks for what it shows."""
 CLASS = tuple(row for row in TABLE if row.role == "annotator" or row.path == "/api/join")
 """What others of a network may ask; no link is good there."""

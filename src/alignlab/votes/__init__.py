@@ -17,5 +17,6 @@ of their own.
     chain, fold                   the history that outlives an erasure; events -> votes
     tasks, items, people          what is asked, and of whom
     assignment, voting            leases on items, and what people say
+    standing                      how much is still before somebody
     figures, rankings, exchange   what is made of it
 """

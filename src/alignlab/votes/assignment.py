@@ -16,7 +16,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select
 
 from ..records import Message
 from .errors import Refused
@@ -55,12 +55,14 @@ class Asked:
 
     Attributes:
         state: more (items), others (somebody else looks at all that is left), done, or closed.
-        left: votes that the task still needs.
+        with_others: where nothing is given, how many items somebody else looks at.
+        left: votes that the task still needs, of anybody.
         mine: votes of this person that count.
     """
 
     items: tuple[Leased, ...]
     state: Literal["more", "others", "done", "closed"]
+    with_others: int
     left: int
     mine: int
     guideline: int
@@ -81,7 +83,7 @@ def ask(
     """
     settings, state = task_of(transaction.connection, task)
     person_of(transaction.connection, person)
-    mine = _mine(transaction, task, person)
+    mine = mine_of(transaction.connection, task, person)
     given: list[Leased] = []
     if state == "open":
         given += _lost(transaction, settings, task, person, held)[:want]
@@ -91,15 +93,17 @@ def ask(
             if row is None:
                 break
             given.append(_lease(transaction, settings, row, person))
-    left = _left(transaction, task)
     said: Literal["more", "others", "done", "closed"] = "done"
+    with_others = 0
     if state == "closed":
         said = "closed"
     elif given or held:
         said = "more"
-    elif _waits(transaction, task, person):
+    elif with_others := _with_others(transaction, task, person):
         said = "others"
-    return Asked(tuple(given), said, left, mine, newest_guideline(transaction.connection, task))
+    left = left_of(transaction.connection, task)
+    newest = newest_guideline(transaction.connection, task)
+    return Asked(tuple(given), said, with_others, left, mine, newest)
 
 
 def renew(transaction: Transaction, person: str, leases: Sequence[str]) -> dict[str, int]:
@@ -146,12 +150,12 @@ def order_for(secret: str, row: dict[str, Any], person: str) -> tuple[int, ...]:
     return order[::-1] if row["repeat_of"] else order
 
 
-def _mine(transaction: Transaction, task: str, person: str) -> int:
+def mine_of(connection: Connection, task: str, person: str) -> int:
     votes = select(func.count()).where(vote.c.task == task, vote.c.annotator == person, COUNTED)
-    return transaction.execute(votes).scalar_one()
+    return connection.execute(votes).scalar_one()
 
 
-def _live(now: int) -> ColumnElement[bool]:
+def live(now: int) -> ColumnElement[bool]:
     return and_(lease.c.given <= now, lease.c.expires > now)
 
 
@@ -202,7 +206,7 @@ def _lost(
     rows = transaction.execute(
         select(item, lease.c.id.label("lease"))
         .join(lease, lease.c.item == item.c.id)
-        .where(item.c.task == task, lease.c.annotator == person, _live(transaction.now))
+        .where(item.c.task == task, lease.c.annotator == person, live(transaction.now))
         .order_by(lease.c.id)
     ).mappings()
     return [
@@ -214,19 +218,19 @@ def _untouched(person: str, now: int) -> ColumnElement[bool]:
     """Condition: an item that somebody has neither voted on, nor skipped, nor before them."""
     voted = exists().where(vote.c.item == item.c.id, vote.c.annotator == person, COUNTED)
     mine = and_(lease.c.item == item.c.id, lease.c.annotator == person)
-    return and_(~voted, ~exists().where(mine, or_(lease.c.skipped == 1, _live(now))))
+    return and_(~voted, ~exists().where(mine, or_(lease.c.skipped == 1, live(now))))
 
 
-def _free(person: str, now: int) -> ColumnElement[bool]:
+def free(person: str, now: int) -> ColumnElement[bool]:
     """Condition: an item that somebody can be asked."""
-    others = and_(lease.c.item == item.c.id, lease.c.annotator != person, _live(now))
+    others = and_(lease.c.item == item.c.id, lease.c.annotator != person, live(now))
     at_it = select(func.count()).select_from(lease).where(others).scalar_subquery()
     theirs = or_(item.c.only_for.is_(None), item.c.only_for == person)
     return and_(theirs, item.c.needed > item.c.got + at_it, _untouched(person, now))
 
 
 def _is_free(transaction: Transaction, of: str, person: str) -> bool:
-    found = select(item.c.id).where(item.c.id == of, _free(person, transaction.now))
+    found = select(item.c.id).where(item.c.id == of, free(person, transaction.now))
     return transaction.execute(found).first() is not None
 
 
@@ -234,14 +238,16 @@ def _next(
     transaction: Transaction, settings: Task, task: str, person: str, place: int
 ) -> dict[str, Any] | None:
     """The item that somebody is asked at a place of theirs; None if there is none."""
-    free = and_(item.c.task == task, _free(person, transaction.now))
+    theirs = and_(item.c.task == task, free(person, transaction.now))
 
     def first(condition: ColumnElement[bool], *order: Any) -> dict[str, Any] | None:
-        rows = transaction.execute(select(item).where(free, condition).order_by(*order).limit(64)).mappings()
+        rows = transaction.execute(
+            select(item).where(theirs, condition).order_by(*order).limit(64)
+        ).mappings()
         return _drawn(transaction, [dict(row) for row in rows], person)
 
     waiting = item.c.why == "repeat"
-    draw = _draw(transaction.secret, task, person, place)
+    draw = draw_of(transaction.secret, task, person, place)
     by_chance = item.c.why.in_(BY_CHANCE)
     usual = (item.c.priority.desc(), item.c.got)
     found = first(item.c.why == "calibration", item.c.place)
@@ -249,7 +255,7 @@ def _next(
         found = first(item.c.why == "gold", item.c.got)
     elif found is None and draw < settings.gold_share + settings.repeat_share:
         found = first(waiting, item.c.place) or _repeat(transaction, task, person)
-    if found is None and _draw(transaction.secret, task, person, place, "chance") < settings.random_share:
+    if found is None and draw_of(transaction.secret, task, person, place, "chance") < settings.random_share:
         found = first(by_chance, item.c.got)
     return found or first(item.c.why.not_in(("gold", "repeat")), *usual) or first(waiting, item.c.place)
 
@@ -261,10 +267,10 @@ def _drawn(transaction: Transaction, rows: list[dict[str, Any]], person: str) ->
     best = [row for row in rows if (row["priority"], row["got"]) == (rows[0]["priority"], rows[0]["got"])]
     if best[0]["why"] == "calibration":
         return best[0]
-    return min(best, key=lambda row: _draw(transaction.secret, row["id"], person))
+    return min(best, key=lambda row: draw_of(transaction.secret, row["id"], person))
 
 
-def _draw(secret: str, *names: str | int) -> float:
+def draw_of(secret: str, *names: str | int) -> float:
     """A number in [0, 1) that belongs to these names."""
     text = "\x1f".join(map(str, names)).encode()
     return int.from_bytes(hmac.new(secret.encode(), text, hashlib.sha256).digest()[:6], "big") / 2**48
@@ -285,19 +291,19 @@ def _repeat(transaction: Transaction, task: str, person: str) -> dict[str, Any] 
     if not fit:
         return None
     return add_repeat(
-        transaction, min(fit, key=lambda row: _draw(transaction.secret, row["id"], person)), person
+        transaction, min(fit, key=lambda row: draw_of(transaction.secret, row["id"], person)), person
     )
 
 
-def _left(transaction: Transaction, task: str) -> int:
+def left_of(connection: Connection, task: str) -> int:
     """Votes that are still needed; gold and calibration items need none for the task to be done."""
     open_items = and_(item.c.task == task, item.c.why.not_in(("gold", "repeat", "calibration")))
     missing = select(func.sum(item.c.needed - item.c.got)).where(open_items, item.c.needed > item.c.got)
-    return transaction.execute(missing).scalar() or 0
+    return connection.execute(missing).scalar() or 0
 
 
-def _waits(transaction: Transaction, task: str, person: str) -> bool:
-    """Whether there is something that this person could vote on if the others let go of it."""
+def _with_others(transaction: Transaction, task: str, person: str) -> int:
+    """How many items this person could vote on if the others let go of them."""
     wanted = and_(
         item.c.task == task,
         item.c.only_for.is_(None),
@@ -305,4 +311,4 @@ def _waits(transaction: Transaction, task: str, person: str) -> bool:
         item.c.needed > item.c.got,
         _untouched(person, transaction.now),
     )
-    return transaction.execute(select(item.c.id).where(wanted).limit(1)).first() is not None
+    return transaction.execute(select(func.count()).select_from(item).where(wanted)).scalar_one()

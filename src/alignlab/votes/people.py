@@ -101,6 +101,22 @@ def known_as(transaction: Transaction, id: str) -> str:
     return id
 
 
+def here(transaction: Transaction, id: str) -> str:
+    """As `known_as`; somebody who was erased is here again, and what they said before is not."""
+    gone = annotator.update().where(
+        annotator.c.id == known_as(transaction, id), annotator.c.erased.is_not(None)
+    )
+    if transaction.execute(gone.values(erased=None, joined=transaction.now)).rowcount:
+        transaction.append(new_id(), "join", {"name": None, "groups": []}, actor=id)
+    return id
+
+
+def is_here(connection: Connection, id: str) -> bool:
+    """Whether somebody is called so and was not erased."""
+    living = select(annotator.c.id).where(annotator.c.id == id, annotator.c.erased.is_(None))
+    return connection.execute(living).first() is not None
+
+
 def set_groups(transaction: Transaction, id: str, groups: Sequence[str]) -> None:
     """The groups of somebody, by which `collect --kind votes --group` chooses."""
     person_of(transaction.connection, id)

@@ -24,6 +24,12 @@ T = TypeVar("T")
 _open: set[Path] = set()  # of this process, whose lock keeps other processes out only
 
 
+def name_of(connection: Connection) -> str:
+    """The name of a store; every store has one of its own."""
+    name = select(schema.meta.c.value).where(schema.meta.c.key == "store")
+    return connection.execute(name).scalar_one()
+
+
 def studio_folder(runs: Path) -> Path:
     """Where the studio of a folder of runs keeps what is its own."""
     return runs / "studio"

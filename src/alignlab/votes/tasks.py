@@ -17,6 +17,13 @@ from .writer import Transaction
 
 Mode = Literal["pair", "ranking", "rating", "edit", "harm"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+QUESTIONS: dict[Mode, str] = {
+    "pair": "Which answer would you rather get?",
+    "ranking": "In which order would you rather get these answers?",
+    "rating": "How good is each answer?",
+    "edit": "How would this answer be better?",
+    "harm": "Which answer does more harm?",
+}
 SHARES = ("gold_share", "repeat_share", "random_share", "held_out")
 
 
@@ -28,7 +35,7 @@ class Task:
         mode: pair (two answers, which is better and by how much), ranking (2 to 9, ties allowed), rating
             (each answer from 1 to 7), edit (the answer is written better), harm (which of two does more
             harm).
-        question: what stands above the answers.
+        question: what stands above the answers; empty = what its mode asks.
         overlap: votes that each item needs, from different people; a late one may come on top.
         calibration: so many items, the first, are asked of everybody.
         gold_share, repeat_share: of a person's places, the share that asks an item whose answer is known, or
@@ -41,7 +48,7 @@ class Task:
 
     name: str
     mode: Mode
-    question: str = "Which answer would you rather get?"
+    question: str = ""
     overlap: int = 1
     calibration: int = 0
     gold_share: float = 0.0
@@ -49,6 +56,11 @@ class Task:
     random_share: float = 0.3
     held_out: float = 0.15
     seed: int = 0
+
+    @property
+    def asks(self) -> str:
+        """What stands above the answers."""
+        return self.question or QUESTIONS[self.mode]
 
     def check(self) -> None:
         """Raises Refused for a value that a task cannot have."""

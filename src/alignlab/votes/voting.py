@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from ..records import ranks_from_scores
 from . import fold
@@ -149,6 +149,13 @@ def skip(
     end(transaction, row.id)
     fold.apply(transaction.connection, made)
     return made["seq"]
+
+
+def guideline_read(connection: Connection, task: str, person: str) -> int:
+    """The version of a task's guideline that somebody had read when they voted last; 0 before that."""
+    mine = select(vote.c.given).where(vote.c.task == task, vote.c.annotator == person)
+    newest = connection.execute(mine.order_by(vote.c.seq.desc()).limit(1)).scalar()
+    return json.loads(newest).get("guideline", 0) if newest else 0
 
 
 # --- what is looked up

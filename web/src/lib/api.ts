@@ -44,7 +44,7 @@ export class Problem extends Error {
 const GONE: ErrorBody = {
   code: "gone",
   what: "the studio does not answer",
-  where: location.origin,
+  where: globalThis.location?.origin ?? "",
   remedy: "it was stopped, or is starting: the page asks again by itself",
   field: null,
 };
@@ -79,3 +79,4 @@ export const get = <T>(path: string, query?: Query, signal?: AbortSignal): Promi
   ask<T>("GET", address(path, query), undefined, signal);
 
 export const post = <T>(path: string, body: unknown): Promise<T> => ask<T>("POST", path, body);
+export const remove = <T>(path: string): Promise<T> => ask<T>("DELETE", path, {});
