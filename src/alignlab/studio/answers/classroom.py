@@ -81,7 +81,7 @@ def room(visit: Visit, asked: schema.Nothing) -> schema.Room:
     if found is None or said is None:
         return schema.Room(question="", total=0, rows=[])
     with found.store.reading() as connection:
-        question = text(task_of(connection, found.lesson.task)[0].question)
+        question = text(task_of(connection, found.lesson.task)[0].asks)
     rows = [_disputed(row, asked_of) for row, asked_of in said.disputed[:MOST_DISPUTED]]
     return schema.Room(question=question, total=len(said.disputed), rows=rows)
 
@@ -109,7 +109,8 @@ def _state(room: Classroom | None) -> schema.Class:
     lesson, said, now = room.lesson, room.said(), time.time_ns() // 1000
     with room.store.reading() as connection:
         tasks = {id: text(name) for name, id in tasks_of(connection).items()}
-        seats = _seats(connection, room, now)
+        votes = _votes(connection, lesson.task)
+        seats = _seats(connection, room, now, votes)
         items = select(func.count()).where(
             tables.item.c.task == lesson.task, tables.item.c.repeat_of.is_(None)
         )
@@ -128,7 +129,7 @@ def _state(room: Classroom | None) -> schema.Class:
         task=task,
         tasks=[schema.ClassTask(id=id, name=name) for id, name in tasks.items()],
         annotators=seats,
-        votes=sum(seat.votes for seat in seats),
+        votes=sum(votes.values()),
         items=count,
         alpha=alpha,
         disputed=len(said.disputed) if said else 0,
@@ -138,18 +139,23 @@ def _state(room: Classroom | None) -> schema.Class:
     )
 
 
-def _seats(connection: Connection, room: Classroom, now: int) -> list[schema.Seat]:
-    """Whoever has a session, by name."""
-    vote, lease, item = tables.vote.c, tables.lease.c, tables.item.c
-    task = room.lesson.task
+def _votes(connection: Connection, task: str) -> dict[str, int]:
+    """Votes on a task that count, by who gave them."""
+    vote = tables.vote.c
     counts = select(vote.annotator, func.count()).where(vote.task == task, COUNTED).group_by(vote.annotator)
-    votes = {row.annotator: row[1] for row in connection.execute(counts)}
+    return {row.annotator: row[1] for row in connection.execute(counts)}
+
+
+def _seats(connection: Connection, room: Classroom, now: int, votes: Mapping[str, int]) -> list[schema.Seat]:
+    """Whoever has joined and has a session or votes, by name."""
+    lease, item = tables.lease.c, tables.item.c
+    task = room.lesson.task
     at_it = select(lease.annotator).join(tables.item, item.id == lease.item)
     at_it = at_it.where(item.task == task, lease.given <= now, lease.expires > now)
     looking, there = set(connection.execute(at_it).scalars()), present(connection, now)
     seats = []
     for person in people_of(connection):
-        if person.id not in there and person.id not in votes:
+        if person.role != "annotator" or person.id not in there | votes.keys():
             continue
         ago = room.seen_ago(person.id)
         here = ago is not None and ago < HERE

@@ -18,7 +18,7 @@ from ..problems import in_json
 
 
 def myself(visit: Visit, asked: schema.Nothing) -> schema.Myself:
-    """Who asks, and the tasks that are open to them or that they voted in. To a class that of the class is."""
+    """Who asks, and the tasks that are open to them or that they voted in; in a class, its own alone is."""
     id = visit.person
     with visit.desk.store.reading() as connection:
         person = people.person_of(connection, id)
