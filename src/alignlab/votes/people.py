@@ -63,9 +63,8 @@ def join(
     if there:
         given = _hashed(transaction.secret, return_code.strip().upper())
         if not hmac.compare_digest(given, there.return_hash or ""):
-            raise Refused(
-                "name_taken", "somebody has that name", remedy="your return code, if it is you; else another name"
-            )
+            remedy = "your return code, if it is you; else another name"
+            raise Refused("name_taken", "somebody has that name", remedy=remedy)
         return person_of(transaction.connection, there.id)
     living = select(stored.id).where(stored.erased.is_(None))
     if len(transaction.execute(living).all()) >= MOST_PEOPLE:
