@@ -34,7 +34,9 @@ studio, run, page = Studio(Path({str(folder)!r})), id_of("demo/ppo"), id_of("dem
 for row in TABLE:
     if row.method == "GET":
         path = row.path.replace("pages/{{id}}", f"pages/{{page}}")
+        path = path.replace("tasks/{{id}}", f"tasks/{{studio.task()}}")
         path = path.replace("{{id}}", run).replace("{{row}}", "0")
+        path += f"?task={{studio.task()}}" * path.endswith("/mirror")
         path += "?step=1&place=0" * path.endswith("/tokens") + f"?runs={{run}}" * path.endswith("/compare")
         assert studio.ask(path).status == 200, path
 print(sorted(name for name in {HEAVY!r} if name in sys.modules))

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from alignlab.records import Completion, Prompt, Ranking
-from alignlab.votes import assignment, figures, items, schema, tasks, voting
+from alignlab.votes import assignment, figures, items, schema, standing, tasks, voting
 from alignlab.votes.errors import Refused
 from alignlab.votes.store import audit
 
@@ -211,6 +211,20 @@ def test_gold_and_repeats_come_as_often_as_was_said(tmp_path: Path) -> None:
     why = Counter(said.why for said in votes(room))
     assert 10 <= why["gold"] <= 30 and 3 <= why["repeat"] <= 18
     room.store.close()
+
+
+@pytest.mark.parametrize("calibration", [0, 4])
+def test_no_total_tells_which_item_is_known_or_comes_again(tmp_path: Path, calibration: int) -> None:
+    """How much is ahead counts known answers and repeats before they come."""
+    room = Class(tmp_path, count=20, gold_share=0.15, repeat_share=0.2, calibration=calibration)
+    room.store.do(items.add_items, room.task, [ranking(n) for n in range(100, 104)], gold=True)
+    ada, held, totals = room.join("Ada"), [], set()
+    while (asked := room.ask(ada, 3 - len(held), tuple(held))).state == "more":
+        held += [each.lease for each in asked.items]
+        with room.store.reading() as connection:
+            totals.add(asked.mine + standing.ahead_of(connection, room.task, ada, room.clock()))
+        room.vote(ada, held.pop(0))
+    assert totals == {asked.mine}
 
 
 def test_selected_items_come_first_and_a_share_stays_random(tmp_path: Path) -> None:

@@ -20,54 +20,64 @@ FURTHEST = 2000
 def ahead_of(connection: Connection, task: str, person: str, now: int) -> int:
     """How many items somebody may still be asked, those that they look at among them; others may come first.
 
-    The same draws as in `assignment.ask`, place by place, for as long as items are free.
+    The same draws as in `assignment.ask`, place by place, for as long as items are free; of whoever holds
+    several items at once it is assumed that they go on so.
     """
     settings, _ = task_of(connection, task)
     counts = select(item.c.why, func.count()).where(item.c.task == task, free(person, now))
     rows = connection.execute(counts.group_by(item.c.why)).all()
     waiting = Counter({why: count for why, count in rows})
-    gold, repeats, first = waiting.pop("gold", 0), waiting.pop("repeat", 0), waiting.pop("calibration", 0)
+    gold, again, first = (waiting.pop(why, 0) for why in ("gold", "repeat", "calibration"))
     others = waiting.total()
     held = _held(connection, task, person, now)
     if not settings.gold_share + settings.repeat_share:
-        return held + first + others + repeats
-    said, repeated = _said(connection, task, person)
-    place = start = said.total() + held
+        return len(held) + first + again + others
+    seen = _said(connection, task, person) + held  # of each place, whether it was asked by chance
+    begun, unseen = len(seen) - len(held), max(0, len(held) - 1) + AGAIN_AFTER
+    known = select(func.count()).where(item.c.task == task, item.c.only_for == person)
+    repeatable = sum(seen[: max(0, len(seen) - unseen)]) - connection.execute(known).scalar_one()
     secret = connection.execute(select(meta.c.value).where(meta.c.key == "secret")).scalar_one()
-    by_chance = held + sum(said[why] for why in BY_CHANCE)
-    while place < start + FURTHEST:
-        drawn = draw_of(secret, task, person, place)
-        again = settings.gold_share <= drawn < settings.gold_share + settings.repeat_share
+    while len(seen) < begun + FURTHEST:
+        drawn = draw_of(secret, task, person, len(seen))
+        repeats = settings.gold_share <= drawn < settings.gold_share + settings.repeat_share
+        by_chance = False
         if first:
-            first -= 1
-            by_chance += 1
+            first, by_chance = first - 1, True
         elif drawn < settings.gold_share and gold:
             gold -= 1
-        elif again and by_chance - AGAIN_AFTER > repeated:
-            repeated += 1
+        elif repeats and again:
+            again -= 1
+        elif repeats and repeatable > 0:
+            repeatable -= 1
         elif others:
-            others -= 1
-            by_chance += 1
+            others, by_chance = others - 1, True
+        elif again:
+            again -= 1
         else:
             break
-        place += 1
-    return held + place - start + first + others
+        seen.append(by_chance)
+        if len(seen) > unseen:
+            repeatable += seen[len(seen) - unseen - 1]
+    return len(seen) - begun + first + others
 
 
-def _held(connection: Connection, task: str, person: str, now: int) -> int:
-    """Items that somebody looks at."""
+def _held(connection: Connection, task: str, person: str, now: int) -> list[bool]:
+    """Of the items that somebody looks at, whether they were asked by chance."""
     held = (
-        select(func.count())
-        .select_from(lease.join(item, lease.c.item == item.c.id))
+        select(item.c.why)
+        .join(lease, lease.c.item == item.c.id)
         .where(item.c.task == task, lease.c.annotator == person, live(now))
+        .order_by(lease.c.given, lease.c.id)
     )
-    return connection.execute(held).scalar_one()
+    return [why in BY_CHANCE for why in connection.execute(held).scalars()]
 
 
-def _said(connection: Connection, task: str, person: str) -> tuple[Counter[str], int]:
-    """Votes of somebody by why their items are asked, and how many items came again."""
-    mine = select(item.c.why, func.count()).join(vote, vote.c.item == item.c.id)
-    mine = mine.where(vote.c.task == task, vote.c.annotator == person, COUNTED).group_by(item.c.why)
-    again = select(func.count()).where(item.c.task == task, item.c.only_for == person)
-    said = Counter({why: count for why, count in connection.execute(mine).all()})
-    return said, connection.execute(again).scalar_one()
+def _said(connection: Connection, task: str, person: str) -> list[bool]:
+    """Of the votes of somebody, in their order, whether their items were asked by chance."""
+    mine = (
+        select(item.c.why)
+        .join(vote, vote.c.item == item.c.id)
+        .where(vote.c.task == task, vote.c.annotator == person, COUNTED)
+        .order_by(vote.c.seq)
+    )
+    return [why in BY_CHANCE for why in connection.execute(mine).scalars()]
