@@ -63,7 +63,7 @@ def test_every_command_has_help_with_every_setting_and_a_target(
 def test_a_command_gives_its_target_what_it_wants(name: str) -> None:
     """A function that wants what only commands with a run folder get, a seed say, ends in a traceback."""
     for command in (COMMANDS[name], *COMMANDS[name].kinds.values()):
-        given = {option.flag.replace("-", "_") for option in command.options} | set(command.given)
+        given = {option.argument for option in command.options} | set(command.given)
         if command.out:
             given |= {"out", "seed", "resume"}
         if command.settings:

@@ -13,6 +13,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
     rollupOptions: {
+      input: { index: "index.html", join: "join.html" },
       output: {
         entryFileNames: "[name].js",
         chunkFileNames: "[name].js",

@@ -38,6 +38,8 @@ class Answer:
 class Studio:
     """The application of one desk; `cookie` is that of an instructor."""
 
+    client = "127.0.0.1"
+
     def __init__(self, folder: Path) -> None:
         self.desk = Desk(folder, port=PORT, link_key="the key of the file")
         self.app = application(self.desk)
@@ -59,7 +61,7 @@ class Studio:
             "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers],
             "scheme": "http",
             "server": ("127.0.0.1", PORT),
-            "client": ("127.0.0.1", 50_000),
+            "client": (self.client, 50_000),
             "root_path": "",
         }
         sent: list[Mapping[str, Any]] = []
@@ -230,7 +232,7 @@ def task_in(studio: Studio) -> str:
     answers = [tuple(Completion(prompt, f"answer {letter}") for letter in "ab") for prompt in prompts]
     asked_about = [Ranking(prompt, both, (1, 2)) for prompt, both in zip(prompts, answers, strict=True)]
     store.do(items.add_items, task, asked_about)
-    for name, strength in (("Ada", 2), ("Bob", 0)):
+    for name, strength in (("Ida", 2), ("Jon", 0)):
         person = store.do(people.join, name).id
         for n in range(3):
             asked = store.do(assignment.ask, task, person).items[0]

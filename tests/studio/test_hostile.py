@@ -44,6 +44,8 @@ def everything(studio: Studio) -> list[tuple[str, int, Any]]:
             paths += [f"{path}?sort=-gap&q=a&where=shown&steps=0-9" for path in paths]
         if row.path.endswith("/compare"):
             paths = ["/api/compare?runs=" + ",".join(one["id"] for one in runs[:6])] if runs else []
+        if row.path.endswith("/mirror"):
+            paths = [f"{row.path}?task={studio.task()}"]
         for path in paths:
             answer = studio.ask(path)
             assert answer.status in (200, 404), (path, answer.body)

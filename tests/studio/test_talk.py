@@ -398,7 +398,7 @@ def test_a_stored_answer_is_read_by_the_runs_own_model_and_beside_it_by_another(
     assert wanted({"row": 5, "against": BASE[0]}).json["ref"] == [-0.5] * 4
     assert wanted({"row": 5, "against": run}).status == 422
     assert wanted({"row": 99}).status == 404
-    assert wanted({"row": 5, "id": run}).status == 400
+    assert wanted({"row": 5, "id": run}).status == 422
     assert wanted({"row": 0}, run=id_of("demo/sft")).status == 404
     assert wanted({"row": 0}, run=id_of("demo/eval-ppo")).status == 422, "a sample without a question"
 

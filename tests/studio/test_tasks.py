@@ -98,7 +98,7 @@ def test_a_task_is_made_opened_closed_and_its_guideline_has_versions(studio: Stu
 def test_people_get_groups_by_which_figures_are_asked(studio: Studio) -> None:
     task = task_in(studio)
     ada, bob = studio.get(f"/api/tasks/{task}")["persons"]
-    assert (ada["called"], ada["name"], bob["called"]) == ("P1", "Ada", "P2")
+    assert (ada["called"], ada["name"], bob["called"]) == ("P1", "Ida", "P2")
     changed = post(studio, f"/api/tasks/{task}", {"groups": {ada["id"]: ["old"]}}, method="PATCH")
     assert changed["persons"][0]["groups"] == ["old"]
     assert [row["called"] for row in studio.get(f"/api/tasks/{task}/annotators?group=old")["rows"]] == ["P1"]
@@ -344,7 +344,7 @@ def test_a_snapshot_needs_no_torch(studio: Studio) -> None:
         desk = Desk(Path({str(studio.desk.inside.root)!r}), port=1)
         with desk.store.reading() as connection:
             id = outside.tasks.tasks_of(connection)["first"]
-        visit = Visit(desk, "instructor", "", ())
+        visit = Visit(desk, desk.door, "instructor", "", ())
         outside.snapshot(visit, schema.SnapshotAsked(id=id))
         desk.close()
         print([name for name in ("torch", "transformers", "pyarrow") if name in sys.modules])

@@ -32,7 +32,7 @@ def check_options(command: Command, values: dict[str, Any]) -> None:
         check = check_folder if holds_runs else check_out
         check(values["out"])
     for option in command.options:
-        value = values[option.flag.replace("-", "_")]
+        value = values[option.argument]
         if option.names:
             for name in value if isinstance(value, list) else [value]:
                 named(option.names, name, f"--{option.flag}" if not option.positional else option.flag)

@@ -88,7 +88,7 @@ def build(name: str, command: Command) -> Parser:
         if option.positional:
             parser.add_argument(option.flag, nargs="*" if option.many else "?", help=text)
         elif option.switch:
-            parser.add_argument(f"--{option.flag}", action="store_true", help=text)
+            parser.add_argument(f"--{option.flag}", dest=option.flag, action="store_true", help=text)
         else:
             parser.add_argument(
                 f"--{option.flag}",

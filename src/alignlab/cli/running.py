@@ -42,7 +42,7 @@ def run(name: str, arguments: list[str]) -> int:
         return devices.start([name, *arguments], given["devices"])
 
     values: dict[str, Any] = {
-        option.flag.replace("-", "_"): given.get(option.flag, option.default) for option in command.options
+        option.argument: given.get(option.flag, option.default) for option in command.options
     }
     values |= command.given
     if "columns" in given:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -11,13 +12,22 @@ from .connections import HEAD_SECONDS, Connection
 
 
 class Announcing(uvicorn.Server):
-    """uvicorn, which prints our line once it answers, and nothing else."""
+    """uvicorn, which prints our line once it answers, and nothing else.
 
-    def __init__(self, application: ASGIApp, line: str) -> None:
+    Args:
+        certificate: files of a certificate and of its key, which were looked at; empty = no TLS.
+    """
+
+    connection = Connection
+
+    def __init__(self, application: ASGIApp, line: str, certificate: Sequence[str] = ()) -> None:
+        cert, key = certificate or (None, None)
         super().__init__(
             uvicorn.Config(
                 application,
-                http=Connection,
+                http=self.connection,
+                ssl_certfile=cert,
+                ssl_keyfile=key,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -31,4 +41,5 @@ class Announcing(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
-        print(self.line, flush=True)
+        if self.line:
+            print(self.line, flush=True)

@@ -16,7 +16,6 @@ HEAD_SECONDS = (
 )
 TAKE_SECONDS = 30.0  # in which a client must take some of an answer that waits for it
 TICK = 1.0  # seconds between two looks at a connection
-MOST = 512  # connections; one more and the one that has been idle for longest is closed
 
 
 class Connection(H11Protocol):
@@ -24,7 +23,12 @@ class Connection(H11Protocol):
     or takes nothing of its answer.
 
     A body that does not come is the application's to end (408), as long as it waits for it.
+
+    Attributes:
+        most: connections there may be; one more and the one that has been idle for longest is closed.
     """
+
+    most = 512
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -32,7 +36,7 @@ class Connection(H11Protocol):
         self._since = self._moved = self.loop.time()
         self._left = 0
         self._timer: asyncio.TimerHandle | None = self.loop.call_later(TICK, self._look)
-        if len(self.connections) > MOST:
+        if len(self.connections) > self.most:
             idle = [other for other in self.connections if isinstance(other, Connection) and other.idle]
             longest = min(idle, key=lambda other: other._since)  # the newcomer itself, where no other is idle
             self.connections.discard(longest)

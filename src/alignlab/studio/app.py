@@ -7,7 +7,7 @@ import inspect
 import secrets
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -30,14 +30,14 @@ from ..text.escapes import one_line
 from ..votes import errors as votes
 from . import schema
 from .desk import Desk, Visit
-from .endpoint import Endpoint
+from .endpoint import Door, Endpoint
 from .guard import FILE, MOST, MOST_BODY, Exactly, Guard
 from .jobs.catalogue import KINDS
 from .jobs.runner import Jobs
+from .log import Asked, Logged
 from .problems import CODES, Refused, in_json, refused
-from .table import SCREENS, TABLE
+from .table import CLASS, CLASS_SCREENS, SCREENS, TABLE
 
-NAMES = ("127.0.0.1", "localhost")  # by which it is called
 STATIC = Path(__file__).with_name("static")
 BODY_SECONDS = 10.0  # in which a body must come
 FILE_SECONDS = 120.0  # in which a file must
@@ -56,36 +56,66 @@ RANKS: Sequence[schema.Role] = ("anyone", "annotator", "instructor")
 
 
 def application(desk: Desk, rows: Sequence[Endpoint] = TABLE) -> ASGIApp:
-    """The application of one desk."""
+    """The application of one desk, for whoever sits at this machine."""
     if desk.jobs is None:
         desk.jobs = Jobs(desk, KINDS, on=desk.starts_jobs)
+    return _application(desk, desk.door, rows, {path: "index.html" for path in SCREENS})
+
+
+def class_application(desk: Desk, rows: Sequence[Endpoint] = CLASS) -> ASGIApp:
+    """The application of the class that is held at a desk, for others of the network: rows for annotators,
+    and by which they become some, are all there is in it.
+    """
+    assert desk.classroom, "a class is held here"
+    return _application(desk, desk.classroom.door, rows, {path: "join.html" for path in CLASS_SCREENS})
+
+
+def _application(desk: Desk, door: Door, rows: Sequence[Endpoint], screens: Mapping[str, str]) -> ASGIApp:
     routes: list[BaseRoute] = [
-        Route(row.path, _endpoint(desk, row, rows), methods=[row.method]) for row in rows
+        Route(row.path, _endpoint(desk, door, row, rows), methods=[row.method]) for row in rows
     ]
-    routes += [Route(path, _screen, methods=["GET"]) for path in SCREENS]
+    routes += [Route(path, _screen(file), methods=["GET"]) for path, file in screens.items()]
     if STATIC.is_dir():
         routes.append(Mount("/static", StaticFiles(directory=STATIC)))
     handlers = {Refusal: _refused, HTTPException: _no_route}
     inner = Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
-    return Guard(inner, Exactly(f"{name}:{desk.port}" for name in NAMES))
+    guarded = Guard(inner, Exactly(door.authorities, scheme=door.scheme, says_origin=door.shared))
+    return Logged(guarded, desk.classroom.log) if desk.classroom else guarded
 
 
 def _endpoint(
-    desk: Desk, row: Endpoint, rows: Sequence[Endpoint]
+    desk: Desk, door: Door, row: Endpoint, rows: Sequence[Endpoint]
 ) -> Callable[[Request], Awaitable[Response]]:
+    name = f"{row.method} {row.path}"
+    limits = [limit for limit in row.limits if door.shared or limit.wrong]
+
     async def answer(request: Request) -> Response:
-        cookie = request.cookies.get(desk.cookie, "")
-        role = await run_in_threadpool(desk.role_of, cookie)
-        may(role, row.role)
+        cookie = request.cookies.get(door.cookie, "")
+        role, who = await run_in_threadpool(desk.who, cookie, door)
+        known = getattr(request.state, "asked", Asked())
+        known.route, known.role, known.person = name, role, who
+        may(role, row.role, door)
         last, match = (request.headers.get(name, "") for name in ("last-event-id", "if-match"))
-        visit = Visit(desk, role, cookie, rows, last, match)
+        visit = Visit(desk, door, role, cookie, rows, last, match)
         asked = await _asked(row, request)
-        async with AsyncExitStack() as held:
-            if row.takes == "file":
-                folder = Path(held.enter_context(TemporaryDirectory(prefix="alignlab-")))
-                ending = getattr(asked, "ending", "")
-                visit = replace(visit, file=await _received(request, folder / f"sent.{ending}"))
-            return await _answered(row, visit, asked)
+        address = request.client.host if request.client else ""
+        desk.limits.take(name, limits, who, address)
+        if desk.classroom:
+            if role == "annotator":
+                desk.classroom.see(who)
+            if row.method != "GET":
+                desk.classroom.log.begin(name, role, who)
+        try:
+            async with AsyncExitStack() as held:
+                if row.takes == "file":
+                    folder = Path(held.enter_context(TemporaryDirectory(prefix="alignlab-")))
+                    ending = getattr(asked, "ending", "")
+                    visit = replace(visit, file=await _received(request, folder / f"sent.{ending}"))
+                return await _answered(row, visit, asked)
+        except Refusal as refusal:
+            if refusal.status == 401:
+                desk.limits.wrong(name, limits, who, address)
+            raise
 
     return answer
 
@@ -101,6 +131,8 @@ async def _answered(row: Endpoint, visit: Visit, asked: schema.Part) -> Response
     except Refusal:
         raise
     except (votes.Refused, votes.NotSaved) as error:
+        if visit.desk.classroom and isinstance(error, votes.NotSaved):
+            visit.desk.classroom.not_saved(error)
         status, code = STATUS[error.code], error.code
         raise Refused(status, error.what, where=error.where, remedy=error.remedy, code=code) from None
     except UserError as error:
@@ -109,12 +141,14 @@ async def _answered(row: Endpoint, visit: Visit, asked: schema.Part) -> Response
         raise _bug(row) from None
 
 
-def may(role: schema.Role, wanted: schema.Role) -> None:
+def may(role: schema.Role, wanted: schema.Role, door: Door) -> None:
     """Raises Refused: 401 somebody who is not signed in, 403 somebody whose role is not enough."""
     if RANKS.index(role) >= RANKS.index(wanted):
         return
     if role == "anyone":
         remedy = "open the link that the studio printed; `alignlab studio link` prints another"
+        if door.shared:
+            remedy = "load the page again, and join with the code of the class"
         raise Refused(401, "sign in first", remedy=remedy)
     raise Refused(403, f"this is for the {wanted}")
 
@@ -177,11 +211,14 @@ async def _received(request: Request, file: Path) -> Path:
     return file
 
 
-async def _screen(request: Request) -> Response:
-    page = STATIC / "index.html"
-    if not page.exists():
-        raise Refused(404, "the pages are not built", remedy="npm ci && npm run build, in web/")
-    return FileResponse(page, headers={"Cache-Control": "no-cache"})
+def _screen(file: str) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        page = STATIC / file
+        if not page.exists():
+            raise Refused(404, "the pages are not built", remedy="npm ci && npm run build, in web/")
+        return FileResponse(page, headers={"Cache-Control": "no-cache"})
+
+    return answer
 
 
 async def _refused(_: Request, error: Refusal) -> Response:

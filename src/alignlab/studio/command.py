@@ -4,24 +4,31 @@ link` asks the studio that is running for another link.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import secrets
 import sys
 import threading
 import webbrowser
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..errors import DataError, Terminated, UserError
+from ..errors import ConfigError, DataError, Terminated, UserError
 from ..run.files import read_json
 from ..serve.announcing import Announcing
 from ..serve.command import bind
+from ..serve.connections import Connection
 from ..text.escapes import one_line
-from .app import application
+from ..votes.store import studio_folder
+from .addresses import Open, opened
+from .app import application, class_application
+from .classroom import Classroom
 from .desk import Desk
+from .log import Log
 
 HOST = "127.0.0.1"
 LEADS = """<!doctype html>
@@ -38,51 +45,146 @@ KEY = "studio/link.json"  # below the folder, for its owner alone: where the stu
 OPEN = "studio/.open.html"  # for its owner alone: leads a browser to the link
 
 
-def studio(*, folder: str, port: int, no_open: bool, as_json: bool, jobs: str = "all") -> NoReturn:
-    """Answer until SIGINT or SIGTERM; the first line on stdout says where.
+def studio(
+    *,
+    folder: str,
+    port: int,
+    no_open: bool,
+    as_json: bool,
+    jobs: str = "all",
+    class_: bool = False,
+    class_port: int = 8711,
+    host: str = "",
+    allow_host: str = "",
+    cert: str = "",
+    key: str = "",
+) -> NoReturn:
+    """Answer until SIGINT or SIGTERM; the first line on stdout says where, the next where a class joins.
 
     Raises:
-        UserError: no such folder; `jobs` is neither all nor none. ResourceError: the port is taken.
+        UserError: no such folder; `jobs` is neither all nor none. ResourceError: a port is taken, or another
+        studio has the store.
+        ConfigError: what belongs to a class without one; half of a certificate.
     """
     place = checked(folder)
     if jobs not in ("all", "none"):
         raise UserError(f"--jobs is all or none, not {jobs!r:.40}")
-    with bind(HOST, port) as bound:
+    told = {"host": host, "allow_host": allow_host, "cert": cert, "key": key}
+    if not class_ and any(told.values()):
+        name = next(name for name, value in told.items() if value)
+        raise ConfigError(f"{name} is of a class, and none is held", remedy="--class, or leave it out")
+    if bool(cert) != bool(key):
+        raise ConfigError("a certificate and its key go together", remedy="--cert FILE --key FILE")
+    with bind(HOST, port) as bound, ExitStack() as ending:
         port = bound.getsockname()[1]
         desk = Desk(place, port=port, link_key=secrets.token_urlsafe(32), starts_jobs=jobs == "all")
+        ending.callback(desk.close)
+        way_in = None
+        if class_:
+            certificate = (cert, key) if cert else ()
+            way_in = opened(host=host, port=class_port, allow=allow_host, certificate=certificate)
+            ending.callback(way_in.close)
+            begin_class(desk, way_in)
         url = desk.url(desk.sessions.link())
         line = f"studio of {one_line(folder)} at {url}  (this machine only; Ctrl-C ends it)"
         if as_json:
-            line = json.dumps({"schema": 1, "url": url, "port": port, "pid": os.getpid()})
-        key = json.dumps({"port": port, "key": desk.link_key})
+            row = {"schema": 1, "url": url, "port": port, "pid": os.getpid()}
+            if desk.classroom:
+                row["class"] = {"urls": desk.classroom.urls, "code": desk.classroom.lesson.code}
+            line = json.dumps(row)
+        elif desk.classroom:
+            line += f"\n{on_the_board(desk.classroom)}"
+        kept = json.dumps({"port": port, "key": desk.link_key})
         code = 130
         try:
-            keep(place / KEY, key)
+            keep(place / KEY, kept)
             if not no_open and keep(place / OPEN, LEADS.format(url=url)):
                 page = (place / OPEN).absolute().as_uri()
                 threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
-            Studio(desk, line).run(sockets=[bound])
+            beside = Beside(desk, way_in, (cert, key) if cert else ()) if way_in else None
+            Studio(desk, line, beside).run(sockets=[bound])
         except KeyboardInterrupt as signal:
             if isinstance(signal, Terminated):
                 code = 143
             print("alignlab studio: stopped", file=sys.stderr)
         finally:
-            desk.close()
-            forget(place / KEY, key)
+            forget(place / KEY, kept)
             forget(place / OPEN, LEADS.format(url=url))
     raise SystemExit(code)
 
 
-class Studio(Announcing):
-    """Streams end when it is told to stop: they would never end by themselves."""
+def begin_class(desk: Desk, way_in: Open) -> None:
+    """A class is held at a desk: the one that there was, or a new one, open.
 
-    def __init__(self, desk: Desk, line: str) -> None:
+    Raises:
+        ResourceError: another process has the store, or the log cannot be written. NotSaved: no room.
+    """
+    store = desk.store
+    log = Log(studio_folder(desk.inside.root))
+    desk.classroom = Classroom(store, way_in.door, way_in.urls, desk.limits, log)
+    if not desk.classroom.lesson.code:
+        desk.classroom.hold(open=True)
+    desk.classroom.begin()
+
+
+def on_the_board(room: Classroom) -> str:
+    """What a class has to know."""
+    code = f"{room.lesson.code[:4]} {room.lesson.code[4:]}"
+    plain = "" if room.door.scheme == "https" else ", and who listens there reads along without --cert"
+    return f"class at {'  or  '.join(room.urls)}  code {code}  (whoever is on this network{plain})"
+
+
+class Studio(Announcing):
+    """Streams end when it is told to stop: they would never end by themselves. A class begins before it and
+    ends with it.
+    """
+
+    def __init__(self, desk: Desk, line: str, beside: Beside | None = None) -> None:
         super().__init__(application(desk), line)
-        self.desk = desk
+        self.desk, self.beside = desk, beside
+
+    async def startup(self, sockets: Any = None) -> None:
+        if self.beside:
+            await self.beside.begin()
+        await super().startup(sockets=sockets)
 
     async def shutdown(self, sockets: Any = None) -> None:
         self.desk.leave()
+        if self.beside:
+            await self.beside.end()
         await super().shutdown(sockets=sockets)
+
+
+class Few(Connection):
+    """Of a class."""
+
+    most = 256
+
+
+class Beside(Announcing):
+    """The class port: another application on sockets of its own, within the studio's loop."""
+
+    connection = Few
+
+    def __init__(self, desk: Desk, way_in: Open, certificate: Sequence[str]) -> None:
+        super().__init__(class_application(desk), "", certificate)
+        self._sockets = list(way_in.sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """They are the studio's."""
+        yield
+
+    async def begin(self) -> None:
+        """Returns once it answers."""
+        self._serving = asyncio.create_task(self.serve(sockets=self._sockets))
+        while not self.started and not self._serving.done():
+            await asyncio.sleep(0.01)
+
+    async def end(self) -> None:
+        """Returns once nothing is being answered any more."""
+        self.should_exit = True
+        await self._serving
 
 
 def checked(folder: str) -> Path:

@@ -18,17 +18,20 @@ from . import schema
 from .blinds import Blinds
 from .campaigns import Campaigns
 from .changes import Changes
-from .endpoint import Endpoint
+from .classroom import Classroom
+from .endpoint import Door, Endpoint
 from .events import Hub
 from .heads import Head, figures_of
 from .inside import Inside, text
 from .jobs.board import Board
+from .limits import Limits
 from .scan import id_of
 from .sessions import Sessions
 from .shelf import Seen, Shelf, status_of
 from .speakers import Speakers
 from .watched import Watch, Watched
 
+NAMES = ("127.0.0.1", "localhost")  # by which a studio is called
 INSTRUCTOR = "instructor"  # the id by which an instructor's own votes are kept
 
 
@@ -38,12 +41,18 @@ class Desk:
     Args:
         link_key: who knows it may have another link; empty = nobody.
         starts_jobs: whether an instructor can have commands started.
+
+    Attributes:
+        classroom: the class that is held here; None = none can be.
     """
 
     def __init__(self, folder: Path, *, port: int, link_key: str = "", starts_jobs: bool = True) -> None:
         self.inside, self.port, self.link_key = Inside(folder), port, link_key
         self.shelf, self.watch, self.sessions = Shelf(self.inside), Watch(self.inside), Sessions()
         self.campaigns = Campaigns(self.inside)
+        self.door = Door(frozenset(f"{name}:{port}" for name in NAMES), f"alignlab_studio_{port}")
+        self.limits = Limits()
+        self.classroom: Classroom | None = None
         self.boot, self.since = secrets.token_hex(4), time.monotonic()
         self.hub = Hub(self.boot, Changes(self.shelf, self.watch, self.task, self._jobs_told))
         self.speakers, self.blinds, self.talks = Speakers(), Blinds(), 0
@@ -87,6 +96,8 @@ class Desk:
         self.leave()
         if self.jobs is not None:
             self.jobs.close()
+        if self.classroom:
+            self.classroom.close()
         with self._opening:
             if self._store is not None:
                 self._store.close()
@@ -94,10 +105,15 @@ class Desk:
     def _jobs_told(self) -> list[schema.JobsEvent]:
         return [self.jobs.told()] if self.jobs is not None else []
 
-    def role_of(self, cookie: str) -> schema.Role:
-        """What the holder of a cookie may do: an instructor came by a link, an annotator by joining."""
-        role = self.sessions.role_of(cookie)
-        return "annotator" if role == "anyone" and self.annotator_of(cookie) else role
+    def who(self, cookie: str, door: Door) -> tuple[schema.Role, str]:
+        """What the holder of a cookie may do, and as whom: an instructor came by a link, an annotator by
+        joining. Nobody who comes in where others do is an instructor.
+        """
+        role = "anyone" if door.shared else self.sessions.role_of(cookie)
+        if role != "anyone":
+            return role, INSTRUCTOR
+        person = self.annotator_of(cookie)
+        return ("annotator" if person else "anyone"), person
 
     def annotator_of(self, cookie: str) -> str:
         """The id of whoever joined and holds this cookie; empty if nobody does."""
@@ -109,8 +125,8 @@ class Desk:
 
     @property
     def cookie(self) -> str:
-        """The name of the cookie: cookies do not know ports."""
-        return f"alignlab_studio_{self.port}"
+        """The name of an instructor's cookie."""
+        return self.door.cookie
 
     def url(self, token: str) -> str:
         """A link. The token stands behind `#`, so that no log and no other server sees it."""
@@ -147,12 +163,13 @@ def reference(seen: Seen, path: str) -> schema.RunRef:
 
 @dataclass(frozen=True)
 class Visit:
-    """One request: at which desk, by whom, with which cookie, of which table; `last` is the event that was
-    seen last, `match` the tag of what somebody edited (`If-Match`), `file` where the body lies while it is
-    looked at, for a row that takes one.
+    """One request: at which desk and door, by whom, with which cookie, of which table; `last` is the event
+    that was seen last, `match` the tag of what somebody edited (`If-Match`), `file` where the body lies while
+    it is looked at, for a row that takes one.
     """
 
     desk: Desk
+    door: Door
     role: schema.Role
     cookie: str
     rows: Sequence[Endpoint]

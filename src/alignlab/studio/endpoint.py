@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from .limits import Limit, limits_of
 from .schema import Part, Role
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -35,3 +36,26 @@ class Endpoint:
     def by_query(self) -> bool:
         """Whether its fields stand in the address alone."""
         return self.method == "GET" or self.takes == "file"
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """How often it may be asked."""
+        return limits_of(self.method, self.path, self.role)
+
+
+@dataclass(frozen=True)
+class Door:
+    """One of the sockets at which a studio answers.
+
+    Attributes:
+        authorities: names with their port by which it is called there.
+        cookie: the name of its cookie: cookies do not know ports.
+        shared: others of the network come in by it. No link is good there, nobody is an instructor, and
+            everybody has to keep to the limits.
+        scheme: http or https.
+    """
+
+    authorities: frozenset[str]
+    cookie: str
+    shared: bool = False
+    scheme: Literal["http", "https"] = "http"

@@ -51,20 +51,27 @@ class Exactly(Access):
     another port of this machine is another server, which may hold anything.
 
     A link on another page may lead to one of ours, as a whole: there is nothing in it until it has asked.
+
+    Args:
+        says_origin: whoever changes something has to say of which page: browsers do, and to addresses of a
+            local network they say nothing else of it.
     """
 
     names_are = "ask it by the address that it printed"
     pages_are = "only its own pages may"
 
-    def __init__(self, authorities: Iterable[str]) -> None:
+    def __init__(
+        self, authorities: Iterable[str], *, scheme: str = "http", says_origin: bool = False
+    ) -> None:
         super().__init__()
         self.authorities = frozenset(authorities)
+        self.scheme, self.says_origin = scheme, says_origin
 
     def is_called(self, hosts: Sequence[str]) -> bool:
         return len(hosts) == 1 and hosts[0].lower() in self.authorities
 
     def is_foreign(self, origins: Sequence[str], sites: Sequence[str], host: str) -> bool:
-        ours = f"http://{host.lower()}"
+        ours = f"{self.scheme}://{host.lower()}"
         return any(origin != ours for origin in origins) or any(
             site not in ("same-origin", "none") for site in sites
         )
@@ -73,7 +80,7 @@ class Exactly(Access):
 class Guard:
     """Lets a request through to `app`, or answers in its place; every answer gets its headers here."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: Exactly) -> None:
         self.app, self.access = app, access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,13 +114,15 @@ def follows_a_link(scope: Scope, headers: Headers) -> bool:
     return scope["method"] == "GET" and screen and told == [["navigate"], ["document"]]
 
 
-def check(method: str, headers: Headers, access: Access) -> None:
+def check(method: str, headers: Headers, access: Exactly) -> None:
     """Raises Refusal: 400 a header twice, 421, 403, 413 a body that is too long, 415 one that is no JSON."""
     access.check(headers)
     if twice := [name for name in ONCE if len(headers.getlist(name)) > 1]:
         raise Refused(400, f"the header {twice[0]} stands there twice")
     if method in ("GET", "HEAD"):
         return
+    if access.says_origin and "origin" not in headers:
+        raise Refused(403, "no page says that it asks this; " + access.pages_are, code="foreign_origin")
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in MOST:
         raise Refused(415, "a body is sent as application/json, a file as application/octet-stream")

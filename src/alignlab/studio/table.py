@@ -15,6 +15,7 @@ from .answers import (
     beside,
     blind,
     campaigns,
+    classroom,
     constitutions,
     folder,
     jobs,
@@ -222,6 +223,10 @@ TABLE: tuple[Endpoint, ...] = (
     ),
     Endpoint("POST", "/api/backup", "instructor", schema.Nothing, schema.Backup, outside.backup),
     Endpoint("GET", "/api/audit", "instructor", schema.Nothing, schema.Audit, outside.audit),
+    Endpoint("POST", "/api/join", "anyone", schema.Join, schema.Joined, classroom.enter),
+    Endpoint("GET", "/api/class", "instructor", schema.Nothing, schema.Class, classroom.state),
+    Endpoint("POST", "/api/class", "instructor", schema.ClassAsked, schema.Class, classroom.change),
+    Endpoint("GET", "/api/class/room", "instructor", schema.Nothing, schema.Room, classroom.room),
 )
 SCREENS = (
     "/",
@@ -235,8 +240,13 @@ SCREENS = (
     "/redteam",
     "/constitution",
     "/agree",
+    "/class",
+    "/class/room",
 )
 """Addresses of the pages: each is the same file, which asks for what it shows."""
+CLASS = tuple(row for row in TABLE if row.role == "annotator" or row.path == "/api/join")
+"""What others of a network may ask; no link is good there."""
+CLASS_SCREENS = ("/", "/vote")
 FILE = Path(__file__).parents[3] / "web" / "openapi.json"
 
 if __name__ == "__main__":

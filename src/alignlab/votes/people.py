@@ -54,7 +54,7 @@ def join(
     Raises:
         Refused: name_taken without the right code; invalid for a name of no letters, or the store is full.
     """
-    shown = " ".join(name.split())
+    shown = " ".join("".join(filter(_is_seen, name)).split())
     folded = unicodedata.normalize("NFKC", shown).casefold()
     if not 1 <= len(shown) <= 40 or not shown.isprintable():
         raise Refused("invalid", f"a name has 1 to 40 letters, not {name!r:.60}")
@@ -63,14 +63,13 @@ def join(
     if there:
         given = _hashed(transaction.secret, return_code.strip().upper())
         if not hmac.compare_digest(given, there.return_hash or ""):
-            raise Refused(
-                "name_taken", "somebody has that name", remedy="your return code, if it is you; else another"
-            )
+            remedy = "your return code, if it is you; else another name"
+            raise Refused("name_taken", "somebody has that name", remedy=remedy)
         return person_of(transaction.connection, there.id)
     living = select(stored.id).where(stored.erased.is_(None))
     if len(transaction.execute(living).all()) >= MOST_PEOPLE:
         raise Refused("invalid", f"{MOST_PEOPLE} people have joined already", remedy="another store")
-    code = "".join(secrets.choice(LETTERS) for _ in range(8))
+    code = new_code()
     row = _row(new_id(), role, groups, transaction.now) | {
         "name": canonical(shown),
         "folded": canonical(folded),
@@ -79,6 +78,18 @@ def join(
     transaction.execute(annotator.insert().values(row))
     transaction.append(new_id(), "join", {"name": shown, "groups": sorted(groups)}, actor=row["id"])
     return Person(row["id"], shown, role, tuple(sorted(groups)), code)
+
+
+def new_code() -> str:
+    """Eight letters that can be read aloud: 40 bits."""
+    return "".join(secrets.choice(LETTERS) for _ in range(8))
+
+
+def _is_seen(letter: str) -> bool:
+    """Whether a letter of a name is one: marks that join, part or turn letters come from keyboards, or to
+    deceive, and two names that differ in them alone look alike.
+    """
+    return unicodedata.category(letter) != "Cf"
 
 
 def known_as(transaction: Transaction, id: str) -> str:
@@ -167,6 +178,11 @@ def whose(connection: Connection, token: str, now: int) -> Person | None:
     """Whose token it is; None if nobody's, or no more."""
     row = connection.execute(select(session).where(session.c.hash == _token(token))).first()
     return person_of(connection, row.annotator) if row and now < row.expires else None
+
+
+def present(connection: Connection, now: int) -> set[str]:
+    """The ids of all whose token still holds."""
+    return set(connection.execute(select(session.c.annotator).where(session.c.expires > now)).scalars())
 
 
 def _token(token: str) -> str:

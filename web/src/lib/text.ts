@@ -16,6 +16,12 @@ export function visible(text: string): string {
   return seen;
 }
 
+/** What the studio said, as sentences. */
+export function sentences(...said: string[]): string {
+  const whole = said.filter(Boolean).map((text) => text.charAt(0).toUpperCase() + text.slice(1).replace(/\.?$/, "."));
+  return visible(whole.join(" "));
+}
+
 export interface Change {
   what: "same" | "gone" | "new";
   text: string;

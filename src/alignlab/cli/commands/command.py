@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any
 
 
@@ -18,6 +19,12 @@ class Option:
     switch: bool = False
     positional: bool = False
     names: str = ""
+
+    @property
+    def argument(self) -> str:
+        """What its function calls it: a word that Python has for itself gets a line behind it."""
+        name = self.flag.replace("-", "_")
+        return f"{name}_" if iskeyword(name) else name
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,17 @@ from ..problems import in_json
 
 
 def myself(visit: Visit, asked: schema.Nothing) -> schema.Myself:
-    """Who asks, and the tasks that are open to them or that they voted in."""
+    """Who asks, and the tasks that are open to them or that they voted in; in a class, its own alone is."""
     id = visit.person
     with visit.desk.store.reading() as connection:
         person = people.person_of(connection, id)
         listed = [_task(connection, task, id) for task in tasks.tasks_of(connection).values()]
         outbox = sha256(name_of(connection), id)[:16]
-    shown = [task for task in listed if task.state == "open" or task.mine]
+    room = visit.desk.classroom if visit.door.shared else None
+    if room:
+        shown = [task for task in listed if task.id == room.lesson.task or task.mine]
+    else:
+        shown = [task for task in listed if task.state == "open" or task.mine]
     return schema.Myself(id=id, name=text(person.name), role=visit.role, outbox=outbox, tasks=shown)
 
 
@@ -47,7 +51,7 @@ def erase(visit: Visit, asked: schema.Nothing) -> Response:
     """Whoever asks is forgotten: name, notes and votes. An annotator is signed out."""
     answer = in_json(schema.Erased(erased=visit.desk.store.do(people.erase, visit.person)))
     if visit.role == "annotator":
-        answer.delete_cookie(visit.desk.cookie, httponly=True, samesite="strict")
+        answer.delete_cookie(visit.door.cookie, httponly=True, samesite="strict")
     return answer
 
 

@@ -34,7 +34,7 @@ def end(visit: Visit, asked: schema.Nothing) -> Response:
     if visit.role == "annotator":
         visit.desk.store.do(close_session, visit.cookie)
     answer = in_json(schema.Nothing())
-    answer.delete_cookie(visit.desk.cookie, httponly=True, samesite="strict")
+    answer.delete_cookie(visit.door.cookie, httponly=True, samesite="strict")
     return answer
 
 

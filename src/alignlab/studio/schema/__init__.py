@@ -58,6 +58,17 @@ from .campaigns import Severities as Severities
 from .campaigns import Severity as Severity
 from .campaigns import Subject as Subject
 from .campaigns import TwinAnswer as TwinAnswer
+from .classroom import Address as Address
+from .classroom import Class as Class
+from .classroom import ClassAsked as ClassAsked
+from .classroom import ClassTask as ClassTask
+from .classroom import ClassTrouble as ClassTrouble
+from .classroom import Disputed as Disputed
+from .classroom import Join as Join
+from .classroom import Joined as Joined
+from .classroom import Qr as Qr
+from .classroom import Room as Room
+from .classroom import Seat as Seat
 from .constitutions import MOST_TEXT as MOST_TEXT
 from .constitutions import Constitution as Constitution
 from .constitutions import ConstitutionAsked as ConstitutionAsked

@@ -1,1 +1,1 @@
-import{$ as e,et as t,ft as n,gt as r,nt as i}from"./index.js";var a=i(`<kbd aria-hidden="true" class="s-p5ah41"> </kbd>`);function o(i,o){var s=a(),c=r(s,!0);n(()=>e(c,o.name)),t(i,s)}export{o as t};
+import{Q as e,X as t,Y as n,ct as r,ft as i}from"./preload-helper.js";var a=e(`<kbd aria-hidden="true" class="s-p5ah41"> </kbd>`);function o(e,o){var s=a(),c=i(s,!0);r(()=>n(c,o.name)),t(e,s)}export{o as t};
