@@ -39,12 +39,15 @@ OPEN = "studio/.open.html"  # for its owner alone: leads a browser to the link
 
 
 def studio(*, folder: str, port: int, no_open: bool, as_json: bool) -> NoReturn:
-    """Answer until SIGINT or SIGTERM; the first line on stdout says where.
+    """Answer until SIGINT or SIGTERM; the first line on stdout says where. Where no run is yet, the recorded
+    one is shown, and a line on stderr says so.
 
     Raises:
-        UserError: no such folder. ResourceError: the port is taken.
+        UserError: there is a file of that name. ResourceError: the port is taken.
     """
-    place = checked(folder)
+    place = Path(folder)
+    if place.exists() and not place.is_dir():
+        raise UserError(f"{folder} is no folder", remedy="alignlab studio FOLDER")
     with bind(HOST, port) as bound:
         port = bound.getsockname()[1]
         desk = Desk(place, port=port, link_key=secrets.token_urlsafe(32))
@@ -53,12 +56,14 @@ def studio(*, folder: str, port: int, no_open: bool, as_json: bool) -> NoReturn:
         if as_json:
             line = json.dumps({"schema": 1, "url": url, "port": port, "pid": os.getpid()})
         key = json.dumps({"port": port, "key": desk.link_key})
-        code = 130
+        code, made = 130, list[Path]()
         try:
+            made = make_folders(place / KEY)
             keep(place / KEY, key)
             if not no_open and keep(place / OPEN, LEADS.format(url=url)):
                 page = (place / OPEN).absolute().as_uri()
                 threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
+            threading.Thread(target=look_first, args=(desk, folder), daemon=True).start()
             Studio(desk, line).run(sockets=[bound])
         except KeyboardInterrupt as signal:
             if isinstance(signal, Terminated):
@@ -68,6 +73,9 @@ def studio(*, folder: str, port: int, no_open: bool, as_json: bool) -> NoReturn:
             desk.close()
             forget(place / KEY, key)
             forget(place / OPEN, LEADS.format(url=url))
+            for empty in made:
+                with suppress(OSError):
+                    empty.rmdir()
     raise SystemExit(code)
 
 
@@ -83,6 +91,18 @@ class Studio(Announcing):
         await super().shutdown(sockets=sockets)
 
 
+def look_first(desk: Desk, folder: str) -> None:
+    """Look into the folder before a browser asks what is in it."""
+    desk.shelf.look()
+    if desk.shelf.recorded.is_open:
+        print(
+            f"alignlab studio: no run in {one_line(folder)} yet, so the recorded one is shown; alignlab run "
+            "makes one of your own",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
 def checked(folder: str) -> Path:
     """A folder that is there. Raises UserError."""
     if not Path(folder).is_dir():
@@ -92,12 +112,19 @@ def checked(folder: str) -> Path:
     return Path(folder)
 
 
+def make_folders(file: Path) -> list[Path]:
+    """The folders above a file; those that were not there, the innermost first."""
+    missing = [folder for folder in file.parents if not folder.exists()]
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
 def keep(file: Path, text: str) -> bool:
     """A file that its owner alone reads; whether it could be written: a folder that cannot be is looked at
     all the same.
     """
     try:
-        file.parent.mkdir(exist_ok=True)
         file.unlink(missing_ok=True)
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with open(handle, "w", encoding="utf-8") as opened:

@@ -17,7 +17,7 @@ from .endpoint import Endpoint
 from .events import Hub
 from .heads import Head, figures_of
 from .inside import Inside, text
-from .scan import id_of
+from .scan import id_of, is_recorded
 from .sessions import Sessions
 from .shelf import Seen, Shelf, status_of
 from .watched import Watch, Watched
@@ -53,6 +53,7 @@ class Desk:
     def close(self) -> None:
         """After the last answer."""
         self.hub.close()
+        self.shelf.recorded.close()
         with self._opening:
             if self._store is not None:
                 self._store.close()
@@ -81,7 +82,13 @@ class Desk:
 
     def watched(self, run: str) -> Watched:
         """The files of a run by its id. Raises Refused: 404."""
-        return self.watch.of(self.shelf.look().find(run))
+        return self.watch.of(self.shelf.look_for(run).find(run))
+
+    def folder_of(self, head: Head) -> Path:
+        """Where a run lies, for a command that reads it: of the recorded run once its models are there."""
+        if is_recorded(head.path):
+            self.shelf.recorded.open(whole=True)
+        return self.inside.at(head.folder)
 
     def row(self, seen: Seen, head: Head) -> schema.RunRow:
         """A run as it stands in lists."""
@@ -90,6 +97,7 @@ class Desk:
             id=id_of(head.path),
             name=seen.name_of(head.path),
             group=text(seen.groups[head.path]),
+            recorded=is_recorded(head.path),
             stage=head.stage,
             status=status,
             seed=head.seed,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import openapi, schema
-from .answers import beside, folder, runs, samples, session
+from .answers import beside, demo, folder, runs, samples, session
 from .endpoint import Endpoint
 
 TABLE: tuple[Endpoint, ...] = (
@@ -41,6 +41,7 @@ TABLE: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/health", "instructor", schema.Nothing, schema.Health, folder.health),
     Endpoint("GET", "/api/openapi.json", "instructor", schema.Nothing, schema.Nothing, folder.described),
     Endpoint("GET", "/api/events", "instructor", schema.EventsAsked, schema.Event, folder.told, "events"),
+    Endpoint("POST", "/api/demo/task", "instructor", schema.Nothing, schema.DemoTask, demo.task),
 )
 SCREENS = ("/", "/run/{id}", "/compare", "/shelf")
 """Addresses of the pages: each is the same file, which asks for what it shows."""

@@ -18,6 +18,7 @@ from .beside import PairedRow as PairedRow
 from .curves import Columns as Columns
 from .curves import MetricsAsked as MetricsAsked
 from .curves import NotFinite as NotFinite
+from .demo import DemoTask as DemoTask
 from .folder import Event as Event
 from .folder import EventsAsked as EventsAsked
 from .folder import Health as Health
