@@ -46,7 +46,7 @@ class Changes:
 
     def _of(self, seen: Seen, topic: str) -> list[Told]:
         if topic == MAP:
-            return [(topic, schema.MapEvent(runs=len(seen.heads)))]
+            return [(topic, schema.MapEvent(runs=len(seen.own)))]
         try:
             head = seen.find(topic.removeprefix(RUN))
         except Refused:

@@ -66,6 +66,11 @@ class Seen:
         """Runs, those that began last first; what has no beginning comes last."""
         return sorted(self.heads.values(), key=lambda head: (-(head.started or 0.0), head.path))
 
+    @property
+    def own(self) -> list[Head]:
+        """Runs of the folder, without those of the recorded run."""
+        return [head for path, head in self.heads.items() if not is_recorded(path)]
+
     def find(self, run: str) -> Head:
         """The run of an id. Raises Refused: 404."""
         path = self.ids.get(run)
