@@ -26,6 +26,7 @@ from studio_paint import DOORS, studio  # noqa: E402
 
 FOLDER = Path(__file__).with_name("pictures")
 WIDE, HIGH = 1280, 720
+NO_PLACE = "document.querySelector('.folder').textContent = 'runs'"  # of the machine that takes them
 SMALL = (960, 540)  # of the recording
 FRAME, END = 200, 10_400  # milliseconds
 STEP = 12  # of PPO that is shown
@@ -34,11 +35,13 @@ MOST = {"first.webp": 1_000_000, "map.png": 250_000, "run.png": 250_000}  # byte
 
 def recording(page: Any, url: str) -> bytes:
     """Ten seconds by the page's own clock, so that no frame is late."""
-    page.clock.install()
+    page.clock.install(time=0)
+    page.clock.pause_at(1000)
     page.goto(url)
     page.wait_for_selector("section[aria-label='What was made from what'] li.node")
     page.wait_for_selector(".answers .panel", state="attached")
     page.wait_for_selector(".face canvas", state="attached")
+    page.evaluate(NO_PLACE)
     frames: list[Image.Image] = []
     lasts: list[int] = []
     for _ in range(0, END, FRAME):
@@ -57,13 +60,14 @@ def recording(page: Any, url: str) -> bytes:
     return file.getvalue()
 
 
-def picture(page: Any, url: str, there: str) -> bytes:
-    """A page as it is once something is there, in as few colors as it has."""
+def picture(page: Any, url: str, there: str, *, whole: bool) -> bytes:
+    """A page as it is once something is there, in few colors."""
     page.goto(url)
     page.wait_for_selector(there)
     page.wait_for_load_state("networkidle")
     page.wait_for_timeout(1500)
-    image = Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(128)
+    page.evaluate(NO_PLACE)
+    image = Image.open(io.BytesIO(page.screenshot(full_page=whole))).convert("RGB").quantize(128)
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)
     return file.getvalue()
@@ -84,8 +88,8 @@ def main() -> None:
             entered = browser.new_context(viewport=view, storage_state=context.storage_state())
             base = url.partition("#")[0]
             run = f"{base}run/{id_of(f'{RECORDED}/ppo')}#step={STEP}"
-            made["map.png"] = picture(entered.new_page(), base, f"text={DOORS[0]}")
-            made["run.png"] = picture(entered.new_page(), run, ".curves canvas")
+            made["map.png"] = picture(entered.new_page(), base, f"text={DOORS[0]}", whole=True)
+            made["run.png"] = picture(entered.new_page(), run, ".curves canvas", whole=False)
         browser.close()
     for file, data in made.items():
         (into / file).write_bytes(data)
