@@ -99,7 +99,7 @@ def test_what_gives_a_link_is_for_its_owner_alone_and_no_argument_holds_a_token(
         command.studio(folder=str(folder), port=0, no_open=False, as_json=False)
     assert found["modes"] == [0o600, 0o600] and str(found["link"]) in str(found["page"])
     assert given == [(folder / "studio" / ".open.html").as_uri()]
-    assert not list((folder / "studio").iterdir())
+    assert not (folder / "studio").exists(), "nothing of it is left"
 
 
 def test_what_cannot_be_ends_in_an_error_that_says_what_mends_it(
