@@ -29,7 +29,8 @@ def test_the_map_has_runs_with_what_they_are_made_from_and_what_is_planned(
     write_run(folder / "older" / "sft", "sft", started=10.0)
     found = studio.get("/api/map")
     assert (found["group"], [group["name"] for group in found["groups"]]) == ("demo", ["demo", "older"])
-    assert found["groups"][0] == {"name": "demo", "runs": 3, "running": 0, "started": 1002.0, "planned": True}
+    group = {"name": "demo", "runs": 3, "running": 0, "started": 1002.0, "planned": True, "recorded": False}
+    assert found["groups"][0] == group
     nodes = {node["id"]: node for node in found["nodes"]}
     names = {node["name"]: (node["stage"], node["status"]) for node in found["nodes"]}
     done = {"sft": ("sft", "done"), "ppo": ("ppo", "done"), "eval-ppo": ("eval", "done")}

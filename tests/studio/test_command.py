@@ -100,13 +100,16 @@ def test_what_gives_a_link_is_for_its_owner_alone_and_no_argument_holds_a_token(
         command.studio(folder=str(folder), port=0, no_open=False, as_json=False)
     assert found["modes"] == [0o600, 0o600] and str(found["link"]) in str(found["page"])
     assert given == [(folder / "studio" / ".open.html").as_uri()]
-    assert not list((folder / "studio").iterdir())
+    assert not (folder / "studio").exists(), "nothing of it is left"
 
 
 def test_what_cannot_be_ends_in_an_error_that_says_what_mends_it(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["studio", str(tmp_path / "nowhere"), "--no-open"]) == 2
+    (tmp_path / "file").write_text("")
+    assert cli.main(["studio", str(tmp_path / "file"), "--no-open"]) == 2
+    assert "is no folder" in capsys.readouterr().err
+    assert cli.main(["studio", "link", str(tmp_path / "nowhere")]) == 2
     assert "alignlab run makes one" in capsys.readouterr().err
     assert cli.main(["studio", str(folder), str(folder)]) == 2
     assert cli.main(["studio", "link", str(folder)]) == 2
@@ -120,6 +123,21 @@ def test_what_cannot_be_ends_in_an_error_that_says_what_mends_it(
     for port in ("65536", "99999"):
         assert cli.main(["studio", str(folder), f"--port={port}", "--no-open"]) == 3
         assert "0 to 65535" in capsys.readouterr().err
+
+
+def test_in_a_folder_that_is_not_there_it_shows_the_recorded_run_says_so_and_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    process = begun(tmp_path / "first" / "runs")
+    try:
+        assert "studio of" in process.stdout.readline()  # type: ignore[union-attr]
+        said = process.stderr.readline()  # type: ignore[union-attr]
+        assert "so the recorded one is shown" in said and "alignlab run" in said
+        assert cli.main(["studio", "link", str(tmp_path / "first" / "runs")]) == 0
+    finally:
+        process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_written_is_looked_at_all_the_same(folder: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from alignlab.studio import scan
 from alignlab.studio.inside import Inside, clean, number, row_of, text
-from alignlab.studio.scan import id_of
+from alignlab.studio.scan import RECORDED, id_of
 from alignlab.studio.table import TABLE
 from alignlab.text.documents import Malformed
 
@@ -186,10 +186,13 @@ def test_the_scan_is_bounded_and_enters_no_links(tmp_path: Path, monkeypatch: py
     assert everything(Studio(tmp_path))
 
 
-def test_a_folder_that_goes_away_has_no_runs(studio: Studio, folder: Path) -> None:
+def test_a_folder_that_goes_away_has_no_runs_of_its_own(studio: Studio, folder: Path) -> None:
     shutil.rmtree(folder)
-    assert studio.get("/api/runs")["rows"] == [] and studio.get("/api/map")["nodes"] == []
-    assert studio.get("/api/health")["there"] is False
+    assert all(row["recorded"] for row in studio.get("/api/runs")["rows"])
+    assert studio.get("/api/map")["group"] == RECORDED
+    health = studio.get("/api/health")
+    assert health["there"] is False and health["runs"] == 0
+    studio.desk.close()
 
 
 def test_values_of_others_are_cleaned() -> None:

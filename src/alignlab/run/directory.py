@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from ..errors import DataError, UserError
+from ..errors import DataError
 from ..health.rules import Finding, Watch
 from ..records import Row, write_jsonl
 from ..text.disk import remove, sweep, sync_all, write_whole
@@ -21,14 +20,15 @@ from .chunks import in_chunks
 from .files import read_json, read_sealed, write_json, write_sealed, writing
 from .identity import versions
 from .interrupts import Interrupts
-from .lock import lock, release
+from .lock import release
 from .logs import Logs
 from .naming import take_name, tidied
 from .onlookers import Onlookers
-from .places import check_out, staging_of
+from .opening import begun
+from .places import staging_of
 from .progress import progress
 from .reading import lines
-from .wanted import Resume, Wanted, finished_key
+from .wanted import Resume
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,63 +87,22 @@ class RunDir:
                 be a run folder.
             ResourceError: no space or no right to write.
         """
-        how = {"stage": stage, "config": config, "seed": seed, "parents": parents, "data": data}
-        if ranks.rank():
-            return RunDir._followed(Path(out), how)
-        run = RunDir._opened(Path(out), **how, resume=resume, tracker=tracker)
-        ranks.tell({"done": run.done, "state": str(run._state.absolute()) if run._state else ""})
-        return run
-
-    @staticmethod
-    def _followed(out: Path, how: Mapping[str, Any]) -> RunDir:
-        """The run that rank 0 has opened: what this process writes is nobody's, and it goes on from there."""
-        told = ranks.hear()
-        if told["done"]:
-            return RunDir(out, tidied(out), done=True)
-        run = RunDir._opened(ranks.scratch() / out.name, **how, resume=False, tracker=())
-        run._state = Path(told["state"]) if told["state"] else None
-        return run
-
-    @staticmethod
-    def _opened(
-        out: Path,
-        *,
-        stage: str,
-        config: Mapping[str, Any],
-        seed: int,
-        parents: Sequence[str | Path],
-        data: Mapping[str, str] | None,
-        resume: Resume,
-        tracker: Sequence[str],
-    ) -> RunDir:
-        check_out(out)
-        lineage = {str(parent): finished_key(parent) for parent in parents}
-        wanted = Wanted(out, stage, config, seed, data or {}, lineage)
-        if wanted.is_done(resume):
-            return RunDir(out, tidied(out), done=True)
-        staging = staging_of(out)
-        with writing(staging):
-            lock(staging)
-            sweep(staging)
-            try:
-                if wanted.is_done(resume):  # another process finished it in between
-                    shutil.rmtree(staging)
-                    release(staging)
-                    return RunDir(out, tidied(out), done=True)
-                if not wanted.goes_on(staging, resume):
-                    for item in staging.iterdir():
-                        if item.name != ".lock":
-                            remove(item)
-                info = wanted.begun(staging, resume)
-            except UserError:
-                release(staging)
-                raise
-        run = RunDir(out, info, done=False)
+        out, told = Path(out), ranks.hear() if ranks.rank() else None
+        if told:  # rank 0 has opened it: what this process writes is nobody's, and it goes on from there
+            if told["done"]:
+                return RunDir(out, tidied(out), done=True)
+            out, resume, tracker = ranks.scratch() / out.name, False, ()
+        info = begun(out, stage, config, seed, parents, data or {}, resume)
+        run = RunDir(out, tidied(out) if info is None else info, done=info is None)
         run._tracker_names = tracker
-        if info["status"] == "done":  # killed between the last write and the rename
-            run._publish()
-        else:
+        if run.info["status"] != "done":
             run._go_on()
+        elif not run.done:  # killed between the last write and the rename
+            run._publish()
+        if told:
+            run._state = Path(told["state"]) if told["state"] else None
+        else:
+            ranks.tell({"done": run.done, "state": str(run._state.absolute()) if run._state else ""})
         return run
 
     # what is written while it works

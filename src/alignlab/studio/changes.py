@@ -54,7 +54,7 @@ class Changes:
 
     def _of(self, seen: Seen, topic: str) -> list[Told]:
         if topic == MAP:
-            return [(topic, schema.MapEvent(runs=len(seen.heads)))]
+            return [(topic, schema.MapEvent(runs=len(seen.own)))]
         if topic == JOBS:
             return [(topic, event) for event in self.jobs()]
         if topic.startswith(TASK):

@@ -60,13 +60,16 @@ def studio(
     key: str = "",
 ) -> NoReturn:
     """Answer until SIGINT or SIGTERM; the first line on stdout says where, the next where a class joins.
+    Where no run is yet, the recorded one is shown, and a line on stderr says so.
 
     Raises:
-        UserError: no such folder; `jobs` is neither all nor none. ResourceError: a port is taken, or another
-        studio has the store.
+        UserError: there is a file of that name; `jobs` is neither all nor none. ResourceError: a port is
+        taken, or another studio has the store.
         ConfigError: what belongs to a class without one; half of a certificate.
     """
-    place = checked(folder)
+    place = Path(folder)
+    if place.exists() and not place.is_dir():
+        raise UserError(f"{folder} is no folder", remedy="alignlab studio FOLDER")
     if jobs not in ("all", "none"):
         raise UserError(f"--jobs is all or none, not {jobs!r:.40}")
     told = {"host": host, "allow_host": allow_host, "cert": cert, "key": key}
@@ -95,12 +98,14 @@ def studio(
         elif desk.classroom:
             line += f"\n{on_the_board(desk.classroom)}"
         kept = json.dumps({"port": port, "key": desk.link_key})
-        code = 130
+        code, made = 130, list[Path]()
         try:
+            made = make_folders(place / KEY)
             keep(place / KEY, kept)
             if not no_open and keep(place / OPEN, LEADS.format(url=url)):
                 page = (place / OPEN).absolute().as_uri()
                 threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
+            threading.Thread(target=look_first, args=(desk, folder), daemon=True).start()
             beside = Beside(desk, way_in, (cert, key) if cert else ()) if way_in else None
             Studio(desk, line, beside).run(sockets=[bound])
         except KeyboardInterrupt as signal:
@@ -110,6 +115,9 @@ def studio(
         finally:
             forget(place / KEY, kept)
             forget(place / OPEN, LEADS.format(url=url))
+            for empty in made:
+                with suppress(OSError):
+                    empty.rmdir()
     raise SystemExit(code)
 
 
@@ -187,6 +195,18 @@ class Beside(Announcing):
         await self._serving
 
 
+def look_first(desk: Desk, folder: str) -> None:
+    """Look into the folder before a browser asks what is in it."""
+    desk.shelf.look()
+    if desk.shelf.recorded.is_open:
+        print(
+            f"alignlab studio: no run in {one_line(folder)} yet, so the recorded one is shown; alignlab run "
+            "makes one of your own",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
 def checked(folder: str) -> Path:
     """A folder that is there. Raises UserError."""
     if not Path(folder).is_dir():
@@ -196,12 +216,19 @@ def checked(folder: str) -> Path:
     return Path(folder)
 
 
+def make_folders(file: Path) -> list[Path]:
+    """The folders above a file; those that were not there, the innermost first."""
+    missing = [folder for folder in file.parents if not folder.exists()]
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
 def keep(file: Path, text: str) -> bool:
     """A file that its owner alone reads; whether it could be written: a folder that cannot be is looked at
     all the same.
     """
     try:
-        file.parent.mkdir(exist_ok=True)
         file.unlink(missing_ok=True)
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with open(handle, "w", encoding="utf-8") as opened:

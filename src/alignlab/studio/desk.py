@@ -25,7 +25,7 @@ from .heads import Head, figures_of
 from .inside import Inside, text
 from .jobs.board import Board
 from .limits import Limits
-from .scan import id_of
+from .scan import id_of, is_recorded
 from .sessions import Sessions
 from .shelf import Seen, Shelf, status_of
 from .speakers import Speakers
@@ -98,6 +98,7 @@ class Desk:
             self.jobs.close()
         if self.classroom:
             self.classroom.close()
+        self.shelf.recorded.close()
         with self._opening:
             if self._store is not None:
                 self._store.close()
@@ -134,7 +135,20 @@ class Desk:
 
     def watched(self, run: str) -> Watched:
         """The files of a run by its id. Raises Refused: 404."""
-        return self.watch.of(self.shelf.look().find(run))
+        return self.watch.of(self.shelf.look_for(run).find(run))
+
+    def folder_of(self, head: Head) -> Path:
+        """Where a run lies, for a command that reads it: of the recorded run once its models are there."""
+        if is_recorded(head.path):
+            self.shelf.recorded.open(whole=True)
+        return self.inside.at(head.folder)
+
+    def look_for_models(self) -> Seen:
+        """The folder as it is, the models of the recorded run with it where that is shown."""
+        seen = self.shelf.look()
+        if self.shelf.recorded.is_open:
+            self.shelf.recorded.open(whole=True)
+        return seen
 
     def row(self, seen: Seen, head: Head) -> schema.RunRow:
         """A run as it stands in lists."""
@@ -143,6 +157,7 @@ class Desk:
             id=id_of(head.path),
             name=seen.name_of(head.path),
             group=text(seen.groups[head.path]),
+            recorded=is_recorded(head.path),
             stage=head.stage,
             status=status,
             seed=head.seed,

@@ -122,7 +122,7 @@ class Heads:
 
     def _stamp(self, path: str) -> tuple[int, int, int] | None:
         try:
-            at = os.lstat(self.inside.root / path)
+            at = os.lstat(self.inside.at(path))
         except OSError:
             return None
         return at.st_ino, at.st_size, at.st_mtime_ns

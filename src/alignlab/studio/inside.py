@@ -21,15 +21,28 @@ _FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class Inside:
-    """What lies in a folder, by paths below it with `/` between names. The folder itself may be a link."""
+    """What lies in a folder, by paths below it with `/` between names. The folder itself may be a link.
+
+    Attributes:
+        others: folders that stand in it by a name and lie elsewhere.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
+        self.others: dict[str, Path] = {}
+
+    def at(self, path: str) -> Path:
+        """Where a path lies."""
+        name, _, below = path.partition("/")
+        return self.others[name] / below if name in self.others else self.root / path
 
     def binary(self, path: str) -> BinaryIO:
         """A regular file. Raises OSError: it is not there, is a link or below one, or no file."""
         *folders, name = path.split("/")
-        at = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        root = self.others.get(folders[0]) if folders else None
+        if root is not None:
+            folders = folders[1:]
+        at = os.open(root or self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for folder in folders:
                 below = os.open(folder, _FOLDER, dir_fd=at)

@@ -52,7 +52,7 @@ def of_run(inside: Inside, seen: Seen, head: Head) -> Model | None:
     if head.status != "done":
         return None
     place = below(head.folder, "checkpoint")
-    folder = inside.root / place
+    folder = inside.at(place)
     try:
         sizes = dict(_files(inside, place))
         if not any(name.endswith(WEIGHTS) for name in sizes) or is_reward(folder):
@@ -64,7 +64,7 @@ def of_run(inside: Inside, seen: Seen, head: Head) -> Model | None:
         name=seen.name_of(head.path),
         group=seen.groups[head.path],
         stage=head.stage,
-        named=str(inside.root / head.folder),
+        named=str(inside.at(head.folder)),
         folder=folder,
         bytes=sum(size for name, size in sizes.items() if name.endswith(WEIGHTS)),
     )
@@ -72,7 +72,7 @@ def of_run(inside: Inside, seen: Seen, head: Head) -> Model | None:
 
 def _files(inside: Inside, place: str) -> Iterator[tuple[str, int]]:
     """The files of a checkpoint with their sizes. Raises OSError: one is a link, or behind one."""
-    with os.scandir(inside.root / place) as entries:
+    with os.scandir(inside.at(place)) as entries:
         names = [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
     for name in names:
         with inside.binary(below(place, name)) as file:

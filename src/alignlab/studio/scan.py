@@ -10,6 +10,7 @@ from ..run.manifest import MANIFEST
 from .inside import Inside
 
 PARTIAL = ".partial"
+RECORDED = ".recorded"  # by which the recorded run stands among the folders (`Recorded`)
 PRUNED = frozenset(("checkpoint", "data", "kept", "tensorboard", "wandb", "trackio"))
 MOST_FOLDERS = 20_000
 MOST_DEPTH = 12
@@ -30,12 +31,12 @@ class Found:
 def scan(inside: Inside) -> Found:
     """What there is, in order of paths. Links are not followed; what cannot be entered is passed over."""
     found, seen = Found(), 0
-    waiting = [("", 0)]
+    waiting = [*((name, 0) for name in inside.others), ("", 0)]
     while waiting and seen < MOST_FOLDERS:
         path, depth = waiting.pop()
         seen += 1
         try:
-            with os.scandir(inside.root / path) as entries:
+            with os.scandir(inside.at(path)) as entries:
                 names = {
                     entry.name: entry.is_dir(follow_symlinks=False) for entry in entries if is_own(entry)
                 }
@@ -65,6 +66,11 @@ def is_pruned(name: str) -> bool:
 
 def is_page(name: str) -> bool:
     return name.endswith(".html") and not name.startswith(".")
+
+
+def is_recorded(path: str) -> bool:
+    """Whether a run or a folder is of the recorded run."""
+    return path.partition("/")[0] == RECORDED
 
 
 def below(folder: str, name: str) -> str:

@@ -14,7 +14,8 @@ from . import schema
 from .heads import MOST_NAME, Head, Heads
 from .inside import Inside, number, text
 from .problems import Refused
-from .scan import Found, below, id_of, scan
+from .recorded import Recorded
+from .scan import Found, below, id_of, is_recorded, scan
 
 FRESH = 1.0  # seconds for which what was found is not looked for again
 MOST_STAGES = 1000  # of a plan
@@ -65,6 +66,11 @@ class Seen:
         """Runs, those that began last first; what has no beginning comes last."""
         return sorted(self.heads.values(), key=lambda head: (-(head.started or 0.0), head.path))
 
+    @property
+    def own(self) -> list[Head]:
+        """Runs of the folder, without those of the recorded run."""
+        return [head for path, head in self.heads.items() if not is_recorded(path)]
+
     def find(self, run: str) -> Head:
         """The run of an id. Raises Refused: 404."""
         path = self.ids.get(run)
@@ -91,17 +97,33 @@ class Shelf:
     """Looks into the folder when it is asked, once a second at most."""
 
     def __init__(self, inside: Inside) -> None:
-        self.inside, self._heads = inside, Heads(inside)
+        self.inside, self._heads, self.recorded = inside, Heads(inside), Recorded(inside)
         self._lock, self._seen, self._at = threading.Lock(), Seen(), -FRESH
         self._stale: dict[tuple[str, ...], bool] = {}  # grows by one a run and change
 
     def look(self, *, fresh: float = FRESH) -> Seen:
-        """What there is, not older than `fresh` seconds."""
+        """What there is, not older than `fresh` seconds; where there is nothing, the recorded run."""
         with self._lock:
             if time.monotonic() - self._at > fresh:
                 self._seen = self._look()
+                if not self._seen.ids and not self._seen.plans:
+                    self.recorded.open()
+                    self._seen = self._look()
                 self._at = time.monotonic()
             return self._seen
+
+    def look_for(self, *runs: str) -> Seen:
+        """As `look`, for these ids: with the recorded run if one of them is of it."""
+        if self.recorded.is_open or not self.recorded.holds(runs):
+            return self.look()
+        return self.look_recorded()
+
+    def look_recorded(self) -> Seen:
+        """As `look`, with the recorded run."""
+        if self.recorded.is_open:
+            return self.look()
+        self.recorded.open()
+        return self.look(fresh=0.0)
 
     def progress(self, head: Head) -> schema.Progress | None:
         """How far an unfinished run says it is."""
@@ -143,7 +165,7 @@ class Shelf:
         return found
 
     def _families(self, seen: Seen) -> dict[str, Family]:
-        at = {str(self.inside.root / path): path for path in seen.heads}
+        at = {str(self.inside.at(path)): path for path in seen.heads if not is_recorded(path)}
         parents: dict[str, dict[str, str | None]] = {}
         children: dict[str, list[str]] = {path: [] for path in seen.heads}
         for path, head in seen.heads.items():
@@ -163,7 +185,7 @@ class Shelf:
         the one of that name in the same group.
         """
         absolute = str(Path(given).absolute())
-        if absolute in at:
+        if absolute in at and not is_recorded(group):
             return at[absolute]
         sibling = below(group, PurePath(given).name)
         return sibling if sibling in seen.heads else None

@@ -17,6 +17,7 @@ from .answers import (
     campaigns,
     classroom,
     constitutions,
+    demo,
     folder,
     jobs,
     learning,
@@ -227,6 +228,7 @@ TABLE: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/class", "instructor", schema.Nothing, schema.Class, classroom.state),
     Endpoint("POST", "/api/class", "instructor", schema.ClassAsked, schema.Class, classroom.change),
     Endpoint("GET", "/api/class/room", "instructor", schema.Nothing, schema.Room, classroom.room),
+    Endpoint("POST", "/api/demo/task", "instructor", schema.Nothing, schema.DemoTask, demo.task),
 )
 SCREENS = (
     "/",

@@ -21,6 +21,7 @@ export type Bins = Schemas["Bins"];
 export type Probes = Schemas["Probes"];
 export type Tokens = Schemas["Tokens"];
 export type Compare = Schemas["Compare"];
+export type DemoTask = Schemas["DemoTask"];
 export type Pages = Schemas["Pages"];
 export type Health = Schemas["Health"];
 export type Class = Schemas["Class"];

@@ -48,8 +48,9 @@ class Column:
 
 def compare(visit: Visit, asked: schema.CompareAsked) -> schema.Compare:
     """Settings, figures and answers of several runs, or of one at several steps."""
-    desk, seen = visit.desk, visit.desk.shelf.look()
-    heads = [seen.find(run) for run in dict.fromkeys(asked.runs.split(","))]
+    desk, runs = visit.desk, list(dict.fromkeys(asked.runs.split(",")))
+    seen = desk.shelf.look_for(*runs)
+    heads = [seen.find(run) for run in runs]
     if len(heads) > schema.MOST_COMPARED:
         raise Refused(422, f"{schema.MOST_COMPARED} runs at most stand beside each other", field="runs")
     measured = [evaluation_of(seen, head) for head in heads]

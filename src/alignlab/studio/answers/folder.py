@@ -79,7 +79,7 @@ def health(visit: Visit, asked: schema.Nothing) -> schema.Health:
         seconds=time.monotonic() - desk.since,
         folder=text(str(desk.inside.root)),
         there=free is not None,
-        runs=len(seen.heads),
+        runs=len(seen.own),
         running=sum(head.status == "running" for head in seen.heads.values()),
         watched=len(desk.watch),
         disk_free=free,

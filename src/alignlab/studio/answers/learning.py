@@ -21,7 +21,7 @@ MOST_RUNS = 100
 
 def learn(visit: Visit, asked: schema.Nothing) -> schema.Learn:
     """Tasks with votes, models to begin with, and models that were aligned."""
-    desk, seen = visit.desk, visit.desk.shelf.look()
+    desk, seen = visit.desk, visit.desk.look_for_models()
     done = [head for head in seen.newest if head.status == "done"]
     return schema.Learn(
         tasks=_tasks(visit) if has_store(desk.inside.root) else [],

@@ -11,7 +11,7 @@ from ..desk import Visit, reference
 from ..heads import Head, as_table, figures_of
 from ..inside import text
 from ..samples import FLAGS
-from ..scan import below, id_of
+from ..scan import RECORDED, below, id_of, is_recorded
 from ..shelf import Planned, Seen, status_of
 from ..watched import Watched
 
@@ -22,7 +22,8 @@ FIRST_ROWS = 1000  # of samples that must be read before it is said what was kep
 
 def shown_map(visit: Visit, asked: schema.MapAsked) -> schema.Map:
     """Runs of one folder as a graph, with the stages that its pipeline planned."""
-    desk, seen = visit.desk, visit.desk.shelf.look()
+    desk = visit.desk
+    seen = desk.shelf.look_recorded() if asked.group == RECORDED else desk.shelf.look()
     groups = groups_of(seen)
     name = asked.group if asked.group is not None else next((group.name for group in groups), "")
     heads = [head for head in seen.heads.values() if text(seen.groups[head.path]) == name]
@@ -75,7 +76,9 @@ def _planned(folder: str, stage: Planned) -> schema.Node:
 
 
 def groups_of(seen: Seen) -> list[schema.Group]:
-    """Every folder that holds runs or a plan, the one in which a run began last first."""
+    """Every folder that holds runs or a plan, the one in which a run began last first, and the recorded run
+    last.
+    """
     found: dict[str, list[Head]] = {folder: [] for folder in seen.plans}
     for head in seen.newest:
         found.setdefault(seen.groups[head.path], []).append(head)
@@ -86,10 +89,11 @@ def groups_of(seen: Seen) -> list[schema.Group]:
             running=sum(head.status == "running" for head in heads),
             started=max((head.started or 0.0 for head in heads), default=None),
             planned=name in seen.plans,
+            recorded=is_recorded(name),
         )
         for name, heads in found.items()
     ]
-    return sorted(groups, key=lambda group: (-(group.started or 0.0), group.name))
+    return sorted(groups, key=lambda group: (group.recorded, -(group.started or 0.0), group.name))
 
 
 def listed(visit: Visit, asked: schema.RunsAsked) -> schema.Runs:
@@ -128,7 +132,7 @@ def _matches(seen: Seen, head: Head, asked: schema.RunsAsked) -> bool:
 
 def one(visit: Visit, asked: schema.RunAsked) -> schema.Run:
     """One run."""
-    desk, seen = visit.desk, visit.desk.shelf.look()
+    desk, seen = visit.desk, visit.desk.shelf.look_for(asked.id)
     head = seen.find(asked.id)
     watched, family = desk.watch.of(head), seen.families[head.path]
     watched.wait(FIRST_ROWS)

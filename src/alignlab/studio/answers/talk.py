@@ -29,7 +29,7 @@ def listed(visit: Visit, asked: schema.Nothing) -> schema.Models:
     """Models to talk to: those of finished runs, and the base models that ship."""
     desk = visit.desk
     rows = []
-    for model in models.listed(desk.inside, desk.shelf.look()):
+    for model in models.listed(desk.inside, desk.look_for_models()):
         loaded, memory = desk.speakers.memory_of(model.id)
         row = schema.ModelRow(
             id=model.id,
@@ -106,7 +106,7 @@ def _check(asked: schema.TalkAsked) -> None:
 
 
 def _models(desk: Desk, ids: Sequence[str]) -> list[Model]:
-    seen = desk.shelf.look()
+    seen = desk.look_for_models()
     return [models.find(desk.inside, seen, id) for id in ids]
 
 
@@ -194,7 +194,7 @@ async def tokens(visit: Visit, asked: schema.TokensWanted) -> schema.Tokens:
 
 def _sample(desk: Desk, asked: schema.TokensWanted) -> tuple[schema.Sample, list[Model]]:
     """The answer, and the models that read it. Raises Refused: 404, 422."""
-    seen = desk.shelf.look()
+    seen = desk.look_for_models()
     head = seen.find(asked.id)
     sample = lists.sample(desk.watch.of(head), asked.row)
     if not sample.completion or not sample.prompt:

@@ -32,7 +32,7 @@ def run_of(desk: Desk, run: str, *stages: str) -> str:
     if head.status != "done" or head.stage not in stages:
         what = f"a finished run of {' or '.join(stages)} is asked for"
         raise Refused(422, what, where=f"{head.path}: {head.stage}, {head.status}")
-    return str(desk.inside.root / head.folder)
+    return str(desk.folder_of(head))
 
 
 # --- the whole of it

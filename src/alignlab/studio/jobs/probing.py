@@ -102,7 +102,7 @@ def _repro(desk: Desk, asked: ReproFields, out: Path) -> list[str]:
     if all(one.finding.id != asked.finding for one in campaign.findings.kept):
         raise Refused(404, f"there is no finding {asked.finding}", field="finding")
     return [
-        *("redteam", "repro", asked.finding, "--run", str(desk.inside.root / head.folder)),
+        *("redteam", "repro", asked.finding, "--run", str(desk.folder_of(head))),
         *("--samples", str(asked.samples)),
     ]
 

@@ -83,6 +83,7 @@ from .constitutions import PrincipleText as PrincipleText
 from .curves import Columns as Columns
 from .curves import MetricsAsked as MetricsAsked
 from .curves import NotFinite as NotFinite
+from .demo import DemoTask as DemoTask
 from .folder import Event as Event
 from .folder import EventsAsked as EventsAsked
 from .folder import Health as Health

@@ -45,6 +45,7 @@ class RunRow(Part):
     id: Id
     name: str
     group: str
+    recorded: bool = Field(description="it came with the package, and lies in no folder of the user's")
     stage: str
     status: Status
     seed: int | None
@@ -161,6 +162,7 @@ class Group(Part):
     running: int
     started: float | None
     planned: bool = Field(description="its pipeline wrote which stages are to come")
+    recorded: bool = Field(description="the run that came with the package")
 
 
 class Map(Part):
@@ -173,4 +175,6 @@ class Map(Part):
 
 
 class MapAsked(Part):
-    group: str | None = Field(None, max_length=1000, description="none = the newest")
+    group: str | None = Field(
+        None, max_length=1000, description="none = the newest; .recorded = the recorded run"
+    )
