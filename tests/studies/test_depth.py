@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import json
 import math
 from collections.abc import Callable
 from inspect import signature
@@ -405,6 +406,8 @@ def test_half_the_answers_are_begun_and_turn_or_go_on(tmp_path: Path) -> None:
         else:
             assert last.content + now.completion == row.completion
     assert 5 < turned == read_run(tmp_path / "begun").summary["turned"]
+    read = names.data.read_data(str(tmp_path / "begun"), "demonstration").records
+    assert read == list({json.dumps(row.to_json()): row for row in after}.values()), "as `alignlab sft` reads"
 
 
 @pytest.mark.parametrize("teach", lessons.TEACH)
