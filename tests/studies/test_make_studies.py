@@ -31,7 +31,9 @@ def test_the_page_has_a_place_for_every_study() -> None:
 
 def test_figures_go_between_the_marks(maker, tmp_path: Path) -> None:
     page = tmp_path / "studies.md"
-    page.write_text(f"before\n{marked('all bars of the debates', '')}{marked('closed-form', 'REPLACED')}after\n")
+    page.write_text(
+        f"before\n{marked('all bars of the debates', '')}{marked('closed-form', 'REPLACED')}after\n"
+    )
     summary = {
         "study": "closed-form",
         "seeds": [0, 1],
