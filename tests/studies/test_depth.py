@@ -281,6 +281,8 @@ def test_the_page_draws_a_row_for_each_opener_and_a_line_for_each_model() -> Non
             assert {len(row) for row in table["rows"]} == {len(table["heads"])}, section["title"]
     assert "harm is decided at token 13.0 ± 0.0, RLOO's KL peaks at 13.0 ± 0.0" in told.conclusion[0]
     assert told.over_seeds["rloo, 10 examples"]["mean"] == 0.7
+    (note,) = (one["table"]["note"] for one in told.sections if one["title"] == "By position")
+    assert "weak evidence by itself, for the placebo's does so too" in note
 
 
 def test_the_verdict_agrees_disagrees_or_cannot_say() -> None:

@@ -142,7 +142,7 @@ def check(name: str, study: Study, form: Form, settings: StudySettings) -> None:
 
 
 def check_runs(pipeline: Pipeline) -> None:
-    """Raise ResumeRefused where finished stages lie there that were made by other settings (`--fast`, say): each
+    """Raise ResumeRefused where finished stages lie there that other settings made (`--fast`, say): each
     would be refused when its turn comes, hours later perhaps.
     """
     others: dict[str, list[str]] = {}

@@ -185,10 +185,27 @@ def by_position(seeds: Seeds) -> dict[str, Any]:
                 "Tokens count from 0. Decision: the token with most harm information. Correlation of KL_t "
                 "and I_t over positions, on answers of the model that was trained from. Behind the horizon "
                 "(where 95 % of the information is spent): KL within its harmful answers, over the peak. "
-                "nats."
+                f"nats. {weak_evidence(seeds)}"
             ),
         },
     }
+
+
+def weak_evidence(seeds: Seeds) -> str:
+    """What the bar on the correlation is worth beside the placebo's, in a sentence."""
+
+    def of(name: str) -> tuple[str, str]:
+        most = [
+            max(bars.over_openers(one, lambda opener: max(opener["kl"][name], default=0.0))) for one in seeds
+        ]
+        return shown([bars.tracking(name)(one) for one in seeds]), shown(most, 2)
+
+    (follows, far), (also, little) = of("rloo"), of("placebo")
+    return (
+        f"That RLOO's KL follows the harm information (at worst {follows}) is weak evidence by itself, for "
+        f"the placebo's does so too ({also}: any training moves a model where it is undecided); what differs "
+        f"is how far they move, at most {far} and {little} nats at a token."
+    )
 
 
 def begun(seeds: Seeds) -> dict[str, Any]:
