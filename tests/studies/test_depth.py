@@ -283,6 +283,10 @@ def test_the_page_draws_a_row_for_each_opener_and_a_line_for_each_model() -> Non
     assert told.over_seeds["rloo, 10 examples"]["mean"] == 0.7
     (note,) = (one["table"]["note"] for one in told.sections if one["title"] == "By position")
     assert "weak evidence by itself, for the placebo's does so too" in note
+    still = seed()
+    for opener in still["openers"].values():
+        opener["kl"]["placebo"] = [0.0] * len(opener["kl"]["placebo"])
+    assert page.weak_evidence([still]) == "", "nothing correlates with what has not moved"
 
 
 def test_the_verdict_agrees_disagrees_or_cannot_say() -> None:
