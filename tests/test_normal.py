@@ -20,6 +20,7 @@ from alignlab.health import rules as normal
 from alignlab.health.rules import RULES, Watch, examine
 from alignlab.run import RunDir, examine_run, list_runs
 from alignlab.run.manifest import seal
+from alignlab.run.onlookers import GAINS, NO_GAIN, alarm
 from alignlab.settings import DPOSettings, PPOSettings, SFTSettings
 from alignlab.settings.resolve import dotted, to_dict
 
@@ -150,6 +151,23 @@ def test_each_fault_of_an_on_policy_run_is_named_with_figures_cause_and_one_sett
     assert any(character.isdigit() for character in finding.evidence) and finding.cause and finding.turn
     assert len(found) <= 3, [f.name for f in found]
     assert str(finding).startswith(f"BROKEN ({name})") and "turn:" in str(finding)
+
+
+def test_missed_progress_is_no_alarm_where_none_is_expected() -> None:
+    """Of a control, that it does not learn; anything else that is broken stays broken."""
+    assert {rule.name for rule in RULES} >= GAINS
+    flat, far = (
+        next(f for f in examine("ppo", PPO, healthy_ppo(**PPO_FAULTS[name])) if f.name == name)
+        for name in ("reward-flat", "kl-blow-up")
+    )
+    assert alarm(flat) == str(flat)
+    token = NO_GAIN.set("a control that is not to learn, for its rewards are random")
+    try:
+        told = alarm(flat)
+        assert told.startswith(f"as is meant (reward-flat): {flat.evidence}") and "BROKEN" not in told
+        assert told.endswith("its rewards are random") and alarm(far) == str(far)
+    finally:
+        NO_GAIN.reset(token)
 
 
 @pytest.mark.parametrize("name", ["negative-kl", "kl-blow-up", "reference-is-not-the-start", "reward-flat"])

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from alignlab.errors import DataError
-from alignlab.report import bar_charts
+from alignlab.report import bar_charts, charts
 from alignlab.report.page import write_report
 from alignlab.run import RunDir
 
@@ -551,3 +551,14 @@ def test_the_legend_of_shares_stands_in_the_picture(monkeypatch: pytest.MonkeyPa
         figure.draw_without_rendering()
         legend = figure.legends[0].get_window_extent()
         assert 0 <= legend.x0 and legend.x1 <= figure.bbox.width and legend.y0 >= 0, some
+
+
+def test_series_are_told_apart_without_color() -> None:
+    """Each of `curves` and `lines` has a marker of its own, twelve of them; of two bars one is hatched."""
+    points = {str(n): charts.Curve([0, 1, 2], [n, n, n], kind="points") for n in range(12)}
+    drawn = charts.curves(points, title="T", x="x", y="y")
+    legend = drawn[drawn.index('id="legend_1"') :]
+    assert len(set(re.findall(r'<use xlink:href="#(\w+)"', legend))) == 12
+    plain = charts.lines({"a": ([0, 1, 2], [1, 2, 3]), "b": ([0, 1, 2], [3, 2, 1])}, title="T", x="x", y="y")
+    assert len(set(re.findall(r'<use xlink:href="#(m\w+)" x="[^"]*" y="[^"]*" style="fill', plain))) == 2
+    assert "<pattern" in bar_charts.before_after({"a": (0.5, 0.7)}, title="T", x="x")

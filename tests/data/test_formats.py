@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alignlab.data import formats
-from alignlab.data.formats import WANTS, Useless, convert, detect
+from alignlab.data.formats import WANTS, Useless, convert, detect, shaped
+from alignlab.data.formats.readers import BEGUN
 from alignlab.errors import DataError
 from alignlab.records import Comparison, Demonstration, Message, Prompt, Text, Unpaired
 
@@ -334,6 +335,28 @@ def test_what_labels_say_beside_the_order_is_kept():
         "ranking",
     )
     assert pku.ranks == (1, 2) and pku.meta == {"safe": [False, True], "safer": [2, 1]}
+
+
+def test_an_answer_may_go_on_from_words_that_its_prompt_ends_with():
+    """As TRL continues a prompt whose last turn is the assistant's."""
+    begun = {"role": "assistant", "content": "First you"}
+    rest = {"completion": " go in."}
+    (shown,) = shaped({"prompt": [USER, begun], **rest}).read("demonstration").records
+    assert shown == Demonstration(
+        Prompt((Message(**USER), Message(**begun))), " go in."
+    )  # with the blank that its tokens begin with
+    lesson = {"kind": "recover", "prompt": [USER, begun], "chosen": " No.", "rejected": " go in."}
+    assert shaped(lesson).read("comparison").remarks == [BEGUN]
+    assert convert(lesson, "demonstration")[0].completion == " No."
+    with pytest.raises(DataError, match="must end with the user's turn"):
+        convert({"prompt": [USER, begun], **rest}, "prompt")
+
+
+def test_what_is_preferred_to_nothing_is_a_demonstration_and_no_pair():
+    lesson = {"kind": "help", "prompt": "Hi?", "chosen": "Hello.", "rejected": ""}
+    assert convert(lesson, "demonstration") == [Demonstration(Prompt.user("Hi?"), "Hello.")]
+    with pytest.raises(Useless):
+        convert(lesson, "comparison")
 
 
 def test_an_empty_completion_may_be_ranked_last():

@@ -564,7 +564,7 @@ def test_any_other_model_from_end_to_end(tiny_model: Path, tmp_path: Path) -> No
     write_jsonl(files["ordinary"], [Demonstration(prompt, "I add them.") for prompt in asked])
     write_jsonl(files["comparisons"], [Comparison(prompt, "No.", "As you like.") for prompt in asked])
     write_jsonl(files["texts"], [Text(f"It is {i}.") for i in range(4)])
-    settings = AlignmentTax(real=RealSettings(**files, count=8))
+    settings = AlignmentTax(real=RealSettings(**files, count=8, measured=16))
 
     def stage(name: str, target: Any, /, **arguments: Any) -> Stage:
         plain = {key: str(value) if isinstance(value, Stage) else value for key, value in arguments.items()}
@@ -581,3 +581,4 @@ def test_any_other_model_from_end_to_end(tiny_model: Path, tmp_path: Path) -> No
     assert set(found["arms"]) == {"start", "placebo", "sl-cai", "dpo"} | blends
     assert len(told.bars) == 3 and "n = " in told.asked
     assert all(arm["text_loss"]["n"] == 4 for arm in found["arms"].values())
+    assert {arm["loss"]["n"] for arm in found["arms"].values()} <= set(range(1, 9)), "of 16, three in ten"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import json
 import math
 from collections.abc import Callable
 from inspect import signature
@@ -280,6 +281,12 @@ def test_the_page_draws_a_row_for_each_opener_and_a_line_for_each_model() -> Non
             assert {len(row) for row in table["rows"]} == {len(table["heads"])}, section["title"]
     assert "harm is decided at token 13.0 ± 0.0, RLOO's KL peaks at 13.0 ± 0.0" in told.conclusion[0]
     assert told.over_seeds["rloo, 10 examples"]["mean"] == 0.7
+    (note,) = (one["table"]["note"] for one in told.sections if one["title"] == "By position")
+    assert "weak evidence by itself, for the placebo's does so too" in note
+    still = seed()
+    for opener in still["openers"].values():
+        opener["kl"]["placebo"] = [0.0] * len(opener["kl"]["placebo"])
+    assert page.weak_evidence([still]) == "", "nothing correlates with what has not moved"
 
 
 def test_the_verdict_agrees_disagrees_or_cannot_say() -> None:
@@ -405,6 +412,8 @@ def test_half_the_answers_are_begun_and_turn_or_go_on(tmp_path: Path) -> None:
         else:
             assert last.content + now.completion == row.completion
     assert 5 < turned == read_run(tmp_path / "begun").summary["turned"]
+    read = names.data.read_data(str(tmp_path / "begun"), "demonstration").records
+    assert read == list({json.dumps(row.to_json()): row for row in after}.values()), "as `alignlab sft` reads"
 
 
 @pytest.mark.parametrize("teach", lessons.TEACH)

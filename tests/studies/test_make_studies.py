@@ -31,7 +31,9 @@ def test_the_page_has_a_place_for_every_study() -> None:
 
 def test_figures_go_between_the_marks(maker, tmp_path: Path) -> None:
     page = tmp_path / "studies.md"
-    page.write_text("before\n<!-- figures: closed-form -->\nold\n<!-- /figures: closed-form -->\nafter\n")
+    page.write_text(
+        f"before\n{marked('all bars of the debates', '')}{marked('closed-form', 'REPLACED')}after\n"
+    )
     summary = {
         "study": "closed-form",
         "seeds": [0, 1],
@@ -55,7 +57,7 @@ def test_figures_go_between_the_marks(maker, tmp_path: Path) -> None:
     )  # a pipeline's: not ours
     assert maker.write(tmp_path / "runs", page) == ["closed-form"]
     text = page.read_text()
-    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
+    assert text.startswith("before\n") and text.endswith("after\n") and "REPLACED" not in text
     assert (
         "- It is near." in text
         and "| a \\| b | 0.2 | placebo: 0.0 | 1 of 2 seeds (could not be computed in 1 of 2: no figure) |"
@@ -72,6 +74,48 @@ def test_figures_go_between_the_marks(maker, tmp_path: Path) -> None:
     assert page.read_text() == again
     with pytest.raises(SystemExit, match="no summary"):
         maker.write(tmp_path / "nothing", page)
+
+
+def marked(name: str, text: str) -> str:
+    return f"<!-- figures: {name} -->\n{text}\n<!-- /figures: {name} -->\n"
+
+
+def test_every_bar_of_the_debates_stands_in_one_table(maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    claims = maker.wordings("sycophancy")
+    bars = [
+        Bar(claims[0], [True, True]).to_json(),
+        Bar(claims[1], [True, False], "", "0.2", "placebo: 0.1").to_json(),
+        Bar(claims[2], [True, None], "nothing was asked").to_json(),
+        Bar(claims[3], [False, False]).to_json(),
+    ]
+    monkeypatch.setattr(maker, "reasons_of", lambda file: {"sycophancy": {claims[1][:20]: "0.3, 0.1"}})
+    table = maker.all_bars({"sycophancy": {"bars": bars}}, "")
+    rows = [line for line in table.splitlines() if line.startswith("| sycophancy |")]
+    assert [row.partition(claim)[2] for row, claim in zip(rows, claims, strict=False)] == [
+        " | 2 of 2 | - | - | met |",
+        " | 1 of 2 | 0.2 | placebo: 0.1 | missed in 1: 0.3, 0.1 |",
+        " | 1 of 2 | - | - | missed in 1: nothing was asked |",
+        " | 0 of 2 | - | - | missed in 2 |",
+    ]
+    for name in maker.DEBATES:
+        count = table.count(f"| {name} |")
+        assert count == 4 if name == "sycophancy" else count == len(maker.wordings(name)) > 7
+    again = maker.all_bars({}, table)  # a study without a summary keeps its rows
+    assert again == table
+    assert maker.all_bars({}, "").count(maker.UNMEASURED) == sum(map(len, map(maker.wordings, maker.DEBATES)))
+
+
+def test_every_missed_bar_on_the_page_has_its_reason(maker, tmp_path: Path) -> None:
+    page = (ROOT / "docs/studies.md").read_text(encoding="utf-8")
+    begin, end = (f"<!-- {mark}figures: all bars of the debates -->" for mark in ("", "/"))
+    rows = page[page.index(begin) : page.index(end)].splitlines()[3:]
+    assert len(rows) == sum(map(len, map(maker.wordings, maker.DEBATES)))
+    said = [row.rpartition(" | ")[2] for row in rows]
+    assert all(one.startswith((f"{maker.UNMEASURED} ", "met ", "missed in ")) for one in said)
+    assert [one for one in said if one.startswith("missed") and ": " not in one] == []
+    (tmp_path / "missed.toml").write_text("[oversight]\n'labels: ' = 'of three claims'\n")
+    with pytest.raises(SystemExit, match="or of several"):
+        maker.reasons_of(tmp_path / "missed.toml")
 
 
 def test_what_is_measured_is_the_exam_on_the_reported_seeds_unless_it_is_there(

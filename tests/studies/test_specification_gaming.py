@@ -290,7 +290,7 @@ def test_luck_deals_by_the_words_and_flags_by_the_seed() -> None:
 
 
 TOY = (
-    "--demonstrations 32 --sft.epochs 1 --test town:harmful-test --measured 6 --point.per-prompt 1 "
+    "--demonstrations 32 --sft.epochs 1 --test town:test --measured 8 --point.per-prompt 1 "
     "--point.sampling.max-new-tokens 8 --gaming.demonstrations 32 --gaming.shares 0,0.5 --gaming.share 0.5 "
     "--gaming.prompts 4 --gaming.letters ends --gaming.rates 0.5 --gaming.screened= "
     "--gaming.reads 0 --gaming.rloo.steps 2 --gaming.rloo.rollouts 8 "

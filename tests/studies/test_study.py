@@ -15,11 +15,13 @@ from typing import Any
 
 import pytest
 
-from alignlab.errors import ConfigError
+from alignlab.errors import ConfigError, ResumeRefused
 from alignlab.run.lock import lock, release
+from alignlab.stages.stage import open_run
 from alignlab.studies import catalogue
 from alignlab.studies.command import form_of
 from alignlab.studies.page import claims_of, held, verdict_of
+from alignlab.studies.settings import ShareSettings
 from alignlab.studies.study import Bar, CannotSay, Form, Mirror, Study, Verdict, bar, value
 
 TOY = Path(__file__).parent / "toy.py"
@@ -64,7 +66,8 @@ def test_a_seed_that_fails_leaves_the_others(whole: tuple[Path, int, str]) -> No
 def test_the_page_has_claims_controls_papers_and_the_verdict(whole: tuple[Path, int, str]) -> None:
     out, _, said = whole
     page, summary = (out / "study.html").read_text(), json.loads((out / "summary.json").read_text())
-    for text in ("Toys work.", "Toymaker 1900", "9 of 10 toys work", "A broken toy.", "A better toy."):
+    meant = "third is a control that is not to learn, for nobody asks it anything."
+    for text in (meant, "Toys work.", "Toymaker 1900", "9 of 10 toys work", "A broken toy.", "A better toy."):
         assert text in page, text
     assert summary["verdict"] == {"says": "cannot say", "why": "nothing was compared."}
     assert "It cannot say. nothing was compared." in page and "cannot say: nothing was compared." in said
@@ -111,6 +114,28 @@ def test_two_studies_at_once_share_their_runs(whole: tuple[Path, int, str], tmp_
     assert figures(tmp_path / "a") == figures(tmp_path / "b") == {"1": figures(whole[0])["1"]}
     for stage in ("first", "second", "third"):
         assert len((runs / "seed-1" / stage / "did.txt").read_text().split()) == 6
+
+
+def test_runs_of_other_settings_are_found_before_anything_starts(tmp_path: Path) -> None:
+    """Of any stage, the last one too: nothing before it is made, and a remedy is said."""
+    for number in (1, 2):
+        out = tmp_path / f"seed-{number}/third"
+        run = open_run("toy", out, ShareSettings(parts=3), number, True)
+        run.finish({"value": 0.5})
+    code, said = ended(toy(tmp_path, seeds="1,2"))
+    assert code == ResumeRefused.exit_code and "2 of these 6 stages made by other settings" in said, said
+    assert "seed-1/third the first of them" in said and "parts: 3 then, 1 now" in said
+    assert "another --runs" in said
+    assert not list(tmp_path.glob("seed-*/first*"))
+
+
+def test_every_study_is_read_without_torch() -> None:
+    """The catalogue, its questions, pages and bars: torch takes seconds to load, and only stages need it."""
+    told = (
+        "import sys; from alignlab.studies import catalogue; [catalogue.study(name) for name in "
+        "catalogue.STUDIES]; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", told], check=False).returncode == 0
 
 
 def test_a_claim_that_cannot_be_computed_never_counts_as_held() -> None:

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -500,12 +498,6 @@ def test_the_page_tells_what_the_figures_say() -> None:
     assert "0.600 ± 0.000" in told.conclusion[0] and len(told.bars) == 8
     bare = SYCOPHANCY.town.tell([seed_of(layers=[], remedies={})])
     assert len(bare.sections) == 2
-
-
-def test_a_page_is_told_without_torch() -> None:
-    """Which takes seconds to load, and which only the stages need."""
-    told = "import sys, alignlab.studies.sycophancy.page; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", told], check=False).returncode == 0
 
 
 def test_a_phase_diagram_points_up_and_down() -> None:

@@ -193,6 +193,11 @@ class Planned:
 
     def __init__(self, name: str, target: Any, **arguments: Any) -> None:
         self.name, self.target, self.arguments = name, target, arguments
+        self.control = ""
+
+    def is_control(self, why: str) -> Planned:
+        self.control = why
+        return self
 
 
 def planned(settings: WhoseValues, form: Any = plan) -> dict[str, Planned]:
@@ -214,6 +219,7 @@ def test_arms_and_their_controls_learn_from_the_same_answers() -> None:
     for beta in ("1", "0.5", "0.3", "0.1"):
         dpo = stages[f"values-dpo-{beta}"].arguments
         assert (dpo["model"], dpo["data"], dpo["settings"].beta) == (sft, by_people, float(beta))
+    assert [name for name, one in stages.items() if one.control] == ["values-dpo-random"]
     luck = stages["values-dpo-random"].arguments
     assert luck["settings"] == stages["values-dpo-0.3"].arguments["settings"]
     assert luck["data"].arguments["data"] is samples and luck["data"].arguments["settings"].shuffled

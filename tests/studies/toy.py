@@ -15,7 +15,7 @@ from alignlab.errors import DataError, UserError
 from alignlab.run import RunInfo, derive_seed
 from alignlab.stages.stage import done, open_run, result
 from alignlab.studies import catalogue
-from alignlab.studies.settings import NoSettings, StudySettings
+from alignlab.studies.settings import ShareSettings, StudySettings
 from alignlab.studies.study import CannotSay, Form, Mirror, Study, Told, Verdict, bar, value
 
 
@@ -26,7 +26,7 @@ class Toy(StudySettings):
 
 
 def work(
-    *, out: Path, seed: int, resume: Any, settings: NoSettings, pace: float, fails: bool, after: str = ""
+    *, out: Path, seed: int, resume: Any, settings: ShareSettings, pace: float, fails: bool, after: str = ""
 ) -> dict[str, Any]:
     uses = [names.data.of_a_run(after)] if after else []
     run = open_run("toy", out, settings, seed, resume, uses=uses)
@@ -47,10 +47,11 @@ def work(
 
 
 def plan(stage: Any, model: str, settings: Toy, seed: int) -> dict[str, Any]:
-    how = {"seed": seed, "settings": NoSettings(), "pace": settings.pace}
+    how = {"seed": seed, "settings": ShareSettings(), "pace": settings.pace}
     first = stage("first", work, fails=False, **how)
     second = stage("second", work, after=first, fails=settings.fails == seed, **how)
-    return {"first": first, "third": stage("third", work, after=second, fails=False, **how)}
+    third = stage("third", work, after=second, fails=False, **how).is_control("nobody asks it anything")
+    return {"first": first, "third": third}
 
 
 def measure(runs: dict[str, RunInfo], settings: Toy) -> dict[str, Any]:

@@ -3,8 +3,7 @@
 A recipe calls `Pipeline.stage(...)` in the order in which it would be read; a stage that is given another
 stage as an argument waits for it. One thread per process keeps the figures the same whatever the number of
 cores, and two stages that do not need each other run on two cores. Where no other stage can run, a core is
-lent to one that does: what it can do in two processes at once, with the same result, it does (`run.beside`).
-Else stages know nothing of it: what passes between them are run folders.
+lent to one that does (`run.beside`). What passes between stages are run folders.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Terminated, UserError
-from ..run import DONE_ALREADY, Busy, Resume, beside, check_folder, read_run, wait_until_free
+from ..run import DONE_ALREADY, Busy, Resume, beside, check_folder, onlookers, read_run, wait_until_free
 from ..run.files import write_json
 from ..settings import Training
 from ..text.lists import by_comma
@@ -52,12 +51,18 @@ class Stage:
     error: Exception | None = None  # why it failed, or what it needs did
     text: str = ""
     was_done: bool = False  # by an earlier command
+    no_gain: str = ""  # why it is not to get better at anything, where it is not
     lent: Any = field(default=None, repr=False)  # seen by its process too: 1 while a core is lent to it
     process: BaseProcess | None = field(default=None, repr=False)
     pipe: Connection | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return str(self.out)
+
+    def is_control(self, why: str) -> Stage:
+        """This stage, of which no progress is expected: that there is none is no alarm then."""
+        self.no_gain = f"a control that is not to learn, for {why}"
+        return self
 
     @property
     def is_ready(self) -> bool:
@@ -173,7 +178,7 @@ class Pipeline:
         receiver, sender = context.Pipe(duplex=False)
         stage.lent = context.RawValue("b", 0)
         lent = stage.lent if self.workers > 1 else None
-        arguments = stage.target, stage.arguments, sender, lent
+        arguments = stage.target, stage.arguments, sender, lent, stage.no_gain
         process = context.Process(target=_child, args=arguments, name=stage.name)
         process.start()
         stage.process = process
@@ -317,7 +322,9 @@ def alone(target: Callable[..., Any], arguments: dict[str, Any]) -> Any:
             wait_until_free(busy.staging)
 
 
-def _child(target: Callable[..., Any], arguments: dict[str, Any], pipe: Connection, lent: Any) -> None:
+def _child(
+    target: Callable[..., Any], arguments: dict[str, Any], pipe: Connection, lent: Any, no_gain: str
+) -> None:
     """One stage in a process of its own: one thread, errors sent back as they are.
 
     Ctrl-C reaches every process of the terminal; a stage leaves it to the pipeline, which then asks once, by
@@ -329,6 +336,7 @@ def _child(target: Callable[..., Any], arguments: dict[str, Any], pipe: Connecti
     sys.stdout = sys.stderr = said  # type: ignore[assignment]
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     torch.set_num_threads(1)
+    onlookers.NO_GAIN.set(no_gain)
     if lent is not None:
         beside.lend(lambda: bool(lent.value))
     try:

@@ -57,18 +57,21 @@ def before_after(
     x: str,
     sides: tuple[str, str] = ("before", "after"),
 ) -> str:
-    """Horizontal bars from 0 to 1, one per name; where a second value is given, it stands below the first."""
+    """Horizontal bars from 0 to 1, one per name; where a second value is given, it stands below the first,
+    which is hatched.
+    """
     figure, axes = canvas()
     names = list(values)[::-1]
     places, before = np.arange(len(names)), [values[name][0] for name in names]
     after = [values[name][1] for name in names]
     if any(value is not None for value in after):
-        figure.set_size_inches(6.4, 1.1 + 0.32 * len(names))
-        axes.barh(places + 0.2, before, height=0.4, color=COLORS[1], label=sides[0])
+        figure.set_size_inches(6.4, 1.4 + 0.32 * len(names))
+        hatched = {"color": COLORS[1], "hatch": "////", "edgecolor": "white", "linewidth": 0.4}
+        axes.barh(places + 0.2, before, height=0.4, label=sides[0], **hatched)
         axes.barh(
             places - 0.2, [value or 0.0 for value in after], height=0.4, color=COLORS[0], label=sides[1]
         )
-        axes.legend(fontsize=8, loc="lower right")
+        figure.legend(fontsize=8, ncols=2, loc="outside lower center")
     else:
         figure.set_size_inches(6.4, 1.1 + 0.24 * len(names))
         axes.barh(places, before, height=0.7, color=COLORS[1], label=sides[0])

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 COLORS = ("#1f5fa8", "#c2571a", "#2d8a57", "#8a4fa3", "#777777", "#b3001b")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+"""One beside each color: print without color tells series apart by these, hollow ones in a second round."""
 Line = tuple[Sequence[float], Sequence[float]]
 FEWEST = 3  # points that make a curve
 
@@ -76,8 +78,8 @@ def lines(
     if not series:
         return ""
     figure, axes = canvas()
-    for color, (name, (xs, ys)) in zip(COLORS * 2, series.items(), strict=False):
-        axes.plot(xs, ys, color=color, label=name, linewidth=1.6, marker=_marker(xs), markersize=3)
+    for place, (name, (xs, ys)) in enumerate(series.items()):
+        axes.plot(xs, ys, color=COLORS[place % len(COLORS)], label=name, linewidth=1.6, **_marked(xs, place))
     axes.set(title=title, xlabel=x, ylabel=y)
     _whole_steps(axes, x)
     if log_x:
@@ -90,9 +92,20 @@ def lines(
     return as_svg(figure, title)
 
 
-def _marker(xs: Sequence[float]) -> str | None:
-    """Few points are marked."""
-    return "o" if len(xs) < 15 else None
+def _marked(xs: Sequence[float], place: int) -> dict[str, Any]:
+    """The marker of a line, by its place among the others: at each of few points, at some of many; the first
+    line is bare where it has many.
+    """
+    few = len(xs) < 15
+    if not few and place == 0:
+        return {}
+    every = 1 if few else (place, max(1, len(xs) // 8))
+    return _shape(place) | {"markersize": 3.5, "markevery": every}
+
+
+def _shape(place: int) -> dict[str, Any]:
+    filled = "full" if place < len(MARKERS) else "none"
+    return {"marker": MARKERS[place % len(MARKERS)], "fillstyle": filled}
 
 
 def reward_shift(rows: Sequence[Mapping[str, Any]], *, title: str) -> str:
@@ -218,7 +231,7 @@ def curves(
     marks: Mapping[str, float] | None = None,
 ) -> str:
     """Lines with bands, points with whiskers, dashed fits. A dashed line has the color of the line before
-    it.
+    it; all others have a marker each.
 
     Args:
         root_x: x grows with the square root, as distances do whose square is a KL.
@@ -232,7 +245,7 @@ def curves(
     place = -1
     for name, curve in series.items():
         place += curve.kind != "dashed"
-        _draw(axes, name, curve, COLORS[max(0, place) % len(COLORS)])
+        _draw(axes, name, curve, max(0, place))
     for name, where in (marks or {}).items():
         axes.axvline(where, color="#555555", linewidth=1, linestyle=":")
         axes.annotate(
@@ -257,18 +270,20 @@ def curves(
     return as_svg(figure, title)
 
 
-def _draw(axes: Any, name: str, c: Curve, color: str) -> None:
+def _draw(axes: Any, name: str, c: Curve, place: int) -> None:
+    color = COLORS[place % len(COLORS)]
     if c.kind == "points":
         whiskers = None
         if len(c.low):
             below = [v - a for v, a in zip(c.ys, c.low, strict=True)]
             whiskers = [below, [b - v for v, b in zip(c.ys, c.high, strict=True)]]
-        style: dict[str, Any] = {"fmt": "o", "markersize": 4, "linewidth": 1, "capsize": 2}
+        style: dict[str, Any] = {"linestyle": "none", "markersize": 4, "linewidth": 1, "capsize": 2}
+        style |= _shape(place)
         axes.errorbar(c.xs, c.ys, yerr=whiskers, color=color, label=name, **style)
         return
-    style: dict[str, Any] = {"linewidth": 1.7, "linestyle": "-", "marker": _marker(c.xs), "markersize": 3}
+    style: dict[str, Any] = {"linewidth": 1.7, "linestyle": "-", **_marked(c.xs, place)}
     if c.kind == "dashed":
-        style |= {"linewidth": 1.1, "linestyle": "--", "marker": None}
+        style = {"linewidth": 1.1, "linestyle": "--"}
     elif len(c.xs) < FEWEST:
         style["linestyle"] = "none"
     axes.plot(c.xs, c.ys, color=color, label=name, **style)

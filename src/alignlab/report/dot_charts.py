@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .charts import COLORS, Curve, as_svg, canvas
-
-MARKERS = ("o", "s", "^", "D")
+from .charts import COLORS, MARKERS, Curve, as_svg, canvas
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,9 @@ def panels(
         panel.set(ylim=(-0.02, 1.02))
         panel.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     axes[0].set_ylabel(y)
-    axes[0].annotate(
-        mark[0], (mark[1], 0.0), fontsize=8, color="#555555", ha="right", va="bottom", rotation=90
-    )
+    behind = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}
+    said = {"fontsize": 8, "color": "#555555", "ha": "right", "va": "bottom", "rotation": 90, "bbox": behind}
+    axes[0].annotate(mark[0], (mark[1] - 0.1, 0.0), **said)
     figure.supxlabel(x, fontsize=10)
     figure.suptitle(title, fontsize=11)
     return as_svg(figure, title)

@@ -23,7 +23,7 @@ from .interrupts import Interrupts
 from .lock import release
 from .logs import Logs
 from .naming import take_name, tidied
-from .onlookers import Onlookers
+from .onlookers import Onlookers, alarm
 from .opening import begun
 from .places import staging_of
 from .progress import progress
@@ -289,7 +289,7 @@ class RunDir:
         """
         for finding in findings:
             if finding.verdict == "broken":
-                self.note(f"{self.info['stage']}: {finding}")
+                self.note(f"{self.info['stage']}: {alarm(finding)}")
             self._append("health.jsonl", finding.to_json())
 
     def _worked(self, now: Mapping[str, float]) -> dict[str, float]:

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from ..health.rules import Finding, Watch
 from .trackers import Tracker
+
+NO_GAIN: ContextVar[str] = ContextVar("NO_GAIN", default="")
+"""Why no progress is expected of the runs that this process makes; "" = it is."""
+GAINS = frozenset(
+    ("dead-groups", "loss-not-falling", "preferences-not-learnt", "reward-flat", "reward-model-at-chance")
+)
+"""Rules that miss progress."""
+
+
+def alarm(finding: Finding) -> str:
+    """What is said of something broken; where no progress is expected and none was made, that it is meant."""
+    if (why := NO_GAIN.get()) and finding.name in GAINS:
+        return f"as is meant ({finding.name}): {finding.evidence}. This is {why}"
+    return str(finding)
 
 
 class Onlookers:

@@ -8,11 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError, UserError
+from ..errors import ConfigError, ResumeRefused, UserError
 from ..pipeline.runner import Pipeline, Stage, seeds_of
 from ..report.page import write_page
 from ..run import RunInfo, check_file, is_page, is_summary, read_run, write_document
+from ..run.files import read_json
+from ..run.identity import difference, in_words
 from ..settings.defaults import known
+from ..settings.resolve import to_dict
 from . import catalogue
 from .page import bar_lines, page_of, summarize
 from .settings import Rewarded, StudySettings
@@ -57,6 +60,7 @@ def study_command(
         number: form.plan(partial(stage_of_seed, pipeline, number), model, settings, number)
         for number in asked
     }
+    check_runs(pipeline)
     pipeline.run(go_on=True)
     found: dict[int, dict[str, RunInfo]] = {}
     figures: dict[int, dict[str, Any]] = {}
@@ -134,6 +138,27 @@ def check(name: str, study: Study, form: Form, settings: StudySettings) -> None:
         raise ConfigError(
             f"the study {name} asks the town what it knows, and test = {test} is not the town's: {why}",
             remedy="--test town:NAME",
+        )
+
+
+def check_runs(pipeline: Pipeline) -> None:
+    """Raise ResumeRefused where finished stages lie there that other settings made (`--fast`, say): each
+    would be refused when its turn comes, hours later perhaps.
+    """
+    others: dict[str, list[str]] = {}
+    for stage in pipeline.stages:
+        if (stage.out / "config.json").exists() and "settings" in stage.arguments:
+            was = read_json(stage.out / "config.json").get("settings") or {}
+            now = json.loads(json.dumps(to_dict(stage.arguments["settings"]), default=str))
+            if found := difference(was, now):
+                others[stage.name] = found
+    if others:
+        first = next(iter(others))
+        raise ResumeRefused(
+            f"{pipeline.folder} holds {len(others)} of these {len(pipeline.stages)} stages made by other "
+            f"settings, {first} the first of them",
+            where=in_words(others[first]),
+            remedy="another --runs (--fast and the full form need one each), or the settings of then",
         )
 
 

@@ -78,6 +78,7 @@ def summarize(
                 "run": str(stage.out),
                 "seconds": stage.seconds,
                 "parents": [need.name for need in stage.needs],
+                "no_gain": stage.no_gain,
             }
             for stage in stages
             if not stage.error
@@ -181,6 +182,9 @@ def page_of(
     notes = [("controls", study.controls)]
     if study.town_alone:
         notes.append(("other models", f"None is asked: {study.town_alone}."))
+    if silent := {stage["name"].partition("/")[2]: stage["no_gain"] for stage in summary["stages"]}:
+        meant = "; ".join(f"{name} is {why}" for name, why in silent.items() if why)
+        notes += [("no progress is expected", f"{meant}.")] if meant else []
     lead = [summary["question"], study.claim, *summary["failures"], *told.conclusion]
     sections = (*told.sections, claims, *beside_papers(summary))
     return {

@@ -38,6 +38,7 @@ TEMPLATES = re.compile(
     r"(Human|User|Instruction):|Below is an instruction that describes)"
 )
 EVEN = "a soft label of one half"
+EMPTY = "empty completion"
 RECORDS: dict[type, Format] = {
     kind: Format(f"{want} record", want, "", lambda row: False, lambda record, want: [record])
     for want, kind in [*KINDS.items(), ("demonstration", Completion)]
@@ -101,6 +102,10 @@ class Shaped:
             reason = flaw_of(record)
             if want == "prompt" and not isinstance(record, Text):
                 reason = flaw_of(prompt_in(record))
+            elif want == "demonstration" and isinstance(record, Comparison) and reason == EMPTY:
+                reason = flaw_of(
+                    Demonstration(record.prompt, record.chosen)
+                )  # of the other nothing is learnt
             if reason and not (want == "ranking" and reason in TIED):  # a reward model may learn from ties
                 raise Useless(reason)
             records += as_kind(record, want)
@@ -197,9 +202,9 @@ def flaw_of(record: Record) -> str:
         case Comparison() if record.chosen.strip() == record.rejected.strip():
             return "chosen and rejected are the same"
         case Comparison() if not (record.chosen.strip() and record.rejected.strip()):
-            return "empty completion"
+            return EMPTY
         case Demonstration() | Unpaired() if not record.completion.strip():
-            return "empty completion"
+            return EMPTY
         case Ranking() if len({completion.text.strip() for completion in record.completions}) < 2:
             return "fewer than two different completions"
         case Ranking() if len(set(record.ranks)) < 2:
@@ -279,5 +284,5 @@ def _ranking_of(pair: Comparison) -> Ranking:
 def _shown(prompt: Prompt, completion: str, finished: bool) -> Demonstration:
     """The best completion as a demonstration, unless that would teach to stop halfway or to say nothing."""
     if not finished or not completion.strip():
-        raise Useless("empty completion" if finished else "unfinished completion")
+        raise Useless(EMPTY if finished else "unfinished completion")
     return Demonstration(prompt, completion)

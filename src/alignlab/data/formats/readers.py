@@ -15,15 +15,18 @@ Want = Literal["text", "prompt", "demonstration", "comparison", "ranking", "unpa
 WANTS: tuple[Want, ...] = get_args(Want)
 CUT_BACK = "conversations cut back to the last answer that is to be learnt"
 NOT_LEARNT = "marked as not to be learnt"
+BEGUN = "answers go on from words that the prompt ends with, of which nothing is learnt"
 
 
 class Useless(Exception):
     """A sound row with nothing to learn from; its text is the reason, in the words of the load report."""
 
 
-def whole(found: Sequence[Message], row: Row) -> Prompt:
-    """The prompt of these turns, with what other columns say before them: a system message, earlier turns."""
-    if not found or found[-1].role != "user":
+def whole(found: Sequence[Message], row: Row, *, is_begun: bool = False) -> Prompt:
+    """The prompt of these turns, with what other columns say before them: a system message, earlier turns.
+    `is_begun`: it ends within the answer.
+    """
+    if not found or found[-1].role != "user" and not is_begun:
         last = f"not the {found[-1].role}'s" if found else "but nothing stands before the answer"
         raise DataError(
             f"a prompt must end with the user's turn, {last}",
@@ -69,7 +72,7 @@ def _history(row: Row) -> list[Message]:
 
 def prompt_of(row: Row) -> Prompt:
     """The prompt of a row: messages, or a text with what it is about (Alpaca's `input`, a question's
-    `context`) below it.
+    `context`) below it. Beside answers, messages may end with the words that these go on from, as in TRL.
     """
     column = row.first(PROMPTS) or row.first(PROMPTS_BESIDE)
     value = row[column]
@@ -88,7 +91,10 @@ def prompt_of(row: Row) -> Prompt:
         if about:
             parts.append(text(row[about], about))
         found = (Message("user", "\n".join(filter(None, parts))),)
-    return whole(found, row)
+    is_begun = not row.prompt_only and len(found) > 1 and found[-1].role == "assistant"
+    if is_begun:
+        row.remarks.append(BEGUN)
+    return whole(found, row, is_begun=is_begun)
 
 
 def completion(value: Any, column: str, prompt: Prompt, row: Row | None = None) -> str:

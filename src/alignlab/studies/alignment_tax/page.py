@@ -37,8 +37,8 @@ PARTS = {
     "anything else": (ELSE, *(reason for reason in REASONS if reason not in (*WITHHELD, KNOWN, GONE, ELSE))),
 }
 """The parts of the picture's bars and the reasons that each has."""
-COLORS = dict(zip(PARTS, ("#16324f", "#5b8db8", "#f0d48a", "#b3001b", "#c9c9c9"), strict=True))
-HATCHES = {"wrong, and forgotten": "////", "says it does not know": ".."}
+COLORS = dict(zip(PARTS, ("#16324f", "#5b8db8", "#f0d48a", "#b3001b", "#909090"), strict=True))
+HATCHES = {"wrong, and forgotten": "////", "says it does not know": "..", "anything else": "||||"}
 TITLES = {
     "start": "the start",
     "sft": "SFT",
@@ -151,9 +151,9 @@ def picture(seeds: Seeds) -> dict[str, Any]:
         "charts": [
             charts.captioned(
                 bars,
-                "Blue is withheld, hatched red is forgotten; left of 0 is won. In brackets: held-out harm "
-                "that is not helped with. Thin bars: the same training without a refusal (the placebo). "
-                "Beside the start; greedy answers; kinds of request weighted as people ask them. "
+                "Dark blue and dotted is withheld, slanted red is forgotten; left of 0 is won. In brackets: "
+                "held-out harm that is not helped with. Thin bars: the same training without a refusal (the "
+                "placebo). Beside the start; greedy answers; kinds of request weighted as people ask them. "
                 "Look-alikes: so many, answered, for each refusal.",
             ),
             charts.captioned(

@@ -24,6 +24,7 @@ from .settings import AlignmentTax, LessonSettings
 GOLD = "town:gold"
 METHODS = ("dpo", "ppo", "ppo-ptx")
 REMEDIES = ("dealt", "foreign", "lora")
+OWN = "an arm most of whose lessons, or all, are the start's own answers: their loss is near 0 from the start"
 SPARE = 1.5  # prompts that are answered for one lesson: 0.15 are harm or look-alikes, some are asked twice
 MORE = 1.14  # of harm and look-alikes, since an answer that does not end is none
 
@@ -170,6 +171,7 @@ class Arms:
         """SFT of the start on some lessons, measured."""
         how = settings or self.settings.tax.lesson
         policy = self.make(f"sft {name}", stages.sft, model=self.start, data=data, settings=how)
+        policy.no_gain = OWN
         self.measured(name, policy)
         return policy
 

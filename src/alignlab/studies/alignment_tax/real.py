@@ -39,6 +39,7 @@ def plan(stage: Planner, model: str, settings: AlignmentTax, seed: int) -> dict[
             stages.likelihood,
             model=policy,
             baseline=planned.get("start", ""),
+            count=r.measured,
             seed=seed,
             settings=r.likelihood,
             **read,

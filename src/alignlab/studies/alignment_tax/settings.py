@@ -112,6 +112,12 @@ class RealSettings:
     texts: str = setting("", "documents whose loss is measured; empty = none", names="data")
     constitution: str = setting("general", "by whose principles is revised", names="constitution")
     count: int = setting(64, "requests that are revised, and comparisons for DPO", at_least=1)
+    measured: int = setting(
+        0,
+        "demonstrations, comparisons and documents, at most, of which the held-out share has its loss "
+        "measured; 0 = all of each",
+        at_least=0,
+    )
     revise: ReviseSettings = field(
         default_factory=lambda: ReviseSettings(
             rounds=1,

@@ -185,10 +185,32 @@ def by_position(seeds: Seeds) -> dict[str, Any]:
                 "Tokens count from 0. Decision: the token with most harm information. Correlation of KL_t "
                 "and I_t over positions, on answers of the model that was trained from. Behind the horizon "
                 "(where 95 % of the information is spent): KL within its harmful answers, over the peak. "
-                "nats."
+                f"nats. {weak_evidence(seeds)}".strip()
             ),
         },
     }
+
+
+def weak_evidence(seeds: Seeds) -> str:
+    """What the bar on the correlation is worth beside the placebo's, in a sentence; none where a policy has
+    not moved, so that nothing correlates.
+    """
+
+    def of(name: str) -> tuple[list[float], list[float]]:
+        opened = [list(one["openers"].values()) for one in seeds]
+        follows = [[bars.correlation(o["kl"][name], o["information"]) for o in of_seed] for of_seed in opened]
+        most = [max(max(o["kl"][name], default=0.0) for o in of_seed) for of_seed in opened]
+        return [min(found, key=lambda one: (math.isfinite(one), one)) for found in follows], most
+
+    (follows, far), (also, little) = of("rloo"), of("placebo")
+    if not all(map(math.isfinite, (*follows, *also))):
+        return ""
+    return (
+        f"That RLOO's KL follows the harm information (at worst {spread(follows)}) is weak evidence by "
+        f"itself, for the placebo's does so too ({spread(also)}: any training moves a model where it is "
+        f"undecided); what differs is how far they move, at most {spread(far, 2)} and {spread(little, 2)} "
+        "nats at a token."
+    )
 
 
 def begun(seeds: Seeds) -> dict[str, Any]:

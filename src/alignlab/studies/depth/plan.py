@@ -18,7 +18,7 @@ from .. import choices, mixtures
 from ..mixtures_settings import FrameSettings, MixtureSettings
 from ..settings import ChoicesSettings, NoSettings
 from ..study import Planner, held_out
-from . import asking, lessons, positions
+from . import lessons
 from .settings import Depth, ExampleSettings, RungSettings
 
 METHODS = ("refusal", "dpo", "rloo", "recovery", "sl-cai")
@@ -35,6 +35,8 @@ def openers_of(settings: Depth) -> list[int]:
     """The numbers of neutral words, the smallest first. Raises ConfigError where 0 is not among them, or
     where there is no opener of so many words.
     """
+    from . import asking
+
     openers = sorted(set(asking.whole_numbers(settings.depth.openers, "depth.openers")))
     if 0 not in openers or not set(openers) <= set(framing.OPENERS):
         raise ConfigError(
@@ -88,6 +90,8 @@ class Opened:
 
 
 def plan(stage: Planner, model: str, settings: Depth, seed: int) -> dict[str, Stage]:
+    from . import asking, positions  # which need torch, as reading the study does not
+
     s, d = settings, settings.depth
     methods = methods_of(s)
     planned: dict[str, Stage] = {}

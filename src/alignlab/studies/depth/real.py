@@ -17,7 +17,7 @@ from .. import mixtures
 from ..mixtures_settings import FrameSettings
 from ..settings import NoSettings
 from ..study import Bar, CannotSay, Planner, Seeds, Told, Verdict, bar, each, spread, value
-from . import asking, lessons, positions
+from . import lessons
 from .figures import by_position
 from .settings import Depth
 
@@ -30,6 +30,8 @@ BACK = 0.2
 
 def plan(stage: Planner, model: str, settings: Depth, seed: int) -> dict[str, Stage]:
     """Raises ConfigError where data is not named."""
+    from . import asking, positions
+
     r = settings.real
     for name in ("requests", "taught", "harmless"):
         if not getattr(r, name):

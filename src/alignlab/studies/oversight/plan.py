@@ -196,6 +196,8 @@ def one_look(stage: Planner, able: Stage, settings: Oversight, seed: int, planne
     planned["point author"] = pointed(stage, "author", author, author, new, s.point, seed)
     for name in ("coins", *TRAINED):
         better = preferred(stage, name, author, labels[name], settings, seed)
+        if name == "coins":
+            better.is_control("its labels are thrown by coins")
         planned[f"point {name}"] = pointed(stage, name, better, author, new, s.point, seed)
 
 

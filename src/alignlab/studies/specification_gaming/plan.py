@@ -183,6 +183,7 @@ def plan(stage: Planner, model: str, settings: SpecificationGaming, seed: int) -
     policies = {"start": start, "hacked": hacked}
     for name, judge in (("closed", closed), ("intent", "town:gold"), ("luck", LUCK)):
         policies[name] = draft.learn(name, start, judge=judge)
+    policies["luck"].is_control("its rewards are dealt by the words")
     for name, policy in policies.items():
         draft.point(name, policy, start, new)
 

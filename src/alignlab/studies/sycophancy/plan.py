@@ -169,16 +169,16 @@ class Planned:
         """The answers that were collected, ranked by somebody else."""
         return self.keep(f"rank {name}", steps.rerank, data=self.ranked, settings=RerankSettings(annotator))
 
-    def dpo(self, name: str, rankings: Stage) -> None:
+    def dpo(self, name: str, rankings: Stage) -> Stage:
         """DPO on rankings, and what it says of the claims."""
         if name not in self.policies:
             how = {"model": self.sft, "data": rankings, "settings": self.settings.dpo}
             self.ask(name, self.make(f"dpo {name}", stages.dpo, **how))
+        return self.policies[name]
 
     def of(self, rater: Rater) -> Stage:
         """DPO on what a rater prefers."""
-        self.dpo(str(rater), self.by(str(rater), rater.name))
-        return self.policies[str(rater)]
+        return self.dpo(str(rater), self.by(str(rater), rater.name))
 
     def curve(self, name: str, data: Stage, rewards: list[Stage]) -> Stage:
         """Many answers to the first claims, wrong ones, scored by reward models and gold."""
@@ -202,7 +202,7 @@ def plan(stage: Planner, model: str, settings: Sycophancy, seed: int) -> dict[st
     # 1. people who often agree without looking, and two controls: raters without taste, honest ones who can
     # check everything
     p.ask("sft", p.sft)
-    p.dpo("random", p.by("random", "random"))
+    p.dpo("random", p.by("random", "random")).is_control("its preferences are dealt at random")
     p.dpo("honest", p.ranked)
 
     # 2. the phase diagram: raters who differ in taste, knowledge and noise rank the same answers

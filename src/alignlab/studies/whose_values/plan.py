@@ -102,7 +102,7 @@ def plan(stage: Planner, model: str, settings: WhoseValues, seed: int) -> dict[s
     for beta, policy in policies.items():
         its.said(f"dpo-{beta:g}", policy)
     luck = its.ranked("random", RankedSettings(shuffled=True))
-    its.said("random", its.dpo("random", luck, v.sharp))
+    its.said("random", its.dpo("random", luck, v.sharp).is_control("its ranks are dealt at random"))
 
     # remedies: a rule that pays both sides; those that know the groups
     fair = RerankSettings(v.rule)

@@ -131,7 +131,7 @@ def plan(stage: Planner, model: str, settings: WhoseValues, seed: int) -> dict[s
             settings=ChoicesSettings(r.model),
         )
 
-    def dpo(name: str, rankings: Stage, beta: float) -> None:
+    def dpo(name: str, rankings: Stage, beta: float) -> Stage:
         learning = DPOSettings(
             beta=beta,
             epochs=r.epochs,
@@ -145,11 +145,12 @@ def plan(stage: Planner, model: str, settings: WhoseValues, seed: int) -> dict[s
             f"values-dpo-{name}", stages.dpo, model=model, data=rankings, seed=seed, settings=learning
         )
         said(f"dpo-{name}", policy)
+        return policy
 
     said("start", model)
     for beta in betas_of(r):
         dpo(f"{beta:g}", asked, beta)
-    dpo("random", luck, betas_of(r)[-1])
+    dpo("random", luck, betas_of(r)[-1]).is_control("its ranks are dealt at random")
     return planned
 
 

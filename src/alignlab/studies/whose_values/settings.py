@@ -97,7 +97,7 @@ class RealSettings:
     betas: str = setting("1,0.3", "betas of DPO, comma separated")
     people: int = setting(60, "simulated people, each asked in every wording", at_least=2)
     temperature: float = setting(0.25, "of their comparisons", above=0)
-    lr: float = setting(2e-4, "of DPO", above=0)
+    lr: float = setting(5e-4, "of DPO", above=0)
     epochs: float = setting(20.0, "passes over the pairs", above=0)
     adapter: AdapterSettings = field(default_factory=lambda: AdapterSettings(rank=16))
     model: ModelSettings = field(default_factory=ModelSettings)
