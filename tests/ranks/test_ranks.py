@@ -28,8 +28,10 @@ from transformers import (
 
 from alignlab import cli
 from alignlab.errors import ConfigError
+from alignlab.models import shards
 from alignlab.models.load import load_policy
 from alignlab.run import ranks, read_run
+from alignlab.sampling.local import LocalSampler
 from alignlab.settings import (
     AdapterSettings,
     DPOSettings,
@@ -43,6 +45,7 @@ from alignlab.settings import (
 from alignlab.settings.rules import check
 
 from ..methods.conftest import base as base  # the tiny model in a folder
+from ..methods.conftest import tiny_llama
 
 WORKER = Path(__file__).with_name("together.py")
 SAME = ("sft", "lora", "reward", "dpo", "rloo", "grpo", "ppo")
@@ -196,6 +199,28 @@ def test_shards_of_what_is_not_shown_to_be_right_are_refused(settings: Any, said
 def test_one_process_alone_has_no_part(base: Path) -> None:
     with pytest.raises(ConfigError, match="alone"):
         load_policy(base, PARTS_OF_IT, trainable=True)
+
+
+def test_models_that_are_not_shown_to_be_right_in_parts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranks, "size", lambda: 2)
+    here = torch.accelerator.current_accelerator() or torch.device("cpu")
+    dense, experts = tiny_llama(), tiny_llama()
+    experts.config.num_local_experts = 4
+    shards.check_shareable(dense, here, trainable=True)
+    for said, model, device, how in (
+        ("trained", dense, here, {"trainable": False}),
+        ("adapter", dense, here, {"trainable": True, "adapter": True}),
+        ("experts", experts, here, {"trainable": True}),
+        ("on mps", dense, torch.device("mps"), {"trainable": True}),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            shards.check_shareable(model, device, **how)
+
+
+def test_a_model_in_parts_is_not_sampled_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "is_sharded", lambda _: True)
+    with pytest.raises(ConfigError, match="does not write"):
+        LocalSampler(tiny_llama(), None, end_ids={1})
 
 
 def test_a_run_that_loses_a_process_stops_and_goes_on_in_the_same_bits(

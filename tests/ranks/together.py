@@ -21,7 +21,7 @@ from alignlab.models import shards
 from alignlab.models.load import load_policy, load_reward_model
 from alignlab.models.policy import Policy, RewardModel
 from alignlab.models.saving import save_policy, save_reward_model
-from alignlab.models.state import trainable_tensors
+from alignlab.models.state import Trained, trainable_tensors
 from alignlab.records import Completion, Demonstration, Prompt, Ranking
 from alignlab.run import RunDir, ranks
 from alignlab.run.lock import release
@@ -60,20 +60,29 @@ Found = tuple[Policy | RewardModel, dict[str, Any]]
 
 
 def train_sft(
-    base: Path, run: RunDir, model: ModelSettings = PLAIN, *, rank: int = 0, factor: float = 0
+    base: Path,
+    run: RunDir,
+    model: ModelSettings = PLAIN,
+    *,
+    rank: int = 0,
+    factor: float = 0,
+    packing: bool = False,
 ) -> Found:
     """Batches of 4 in micro-batches of 3: the last has a row, and one process none."""
     policy = load_policy(base, model, AdapterSettings(rank=rank, alpha=8), trainable=True)
     for module in policy.model.modules():
         if factor and hasattr(module, "set_gradient_divide_factor"):
             module.set_gradient_divide_factor(factor)
-    settings = SFTSettings(epochs=2, batch=4, micro_batch=3, held_out=0.2, optim=OPTIM)
+    length = 64 if packing else 512
+    settings = SFTSettings(
+        epochs=2, batch=4, micro_batch=3, held_out=0.2, optim=OPTIM, packing=packing, max_length=length
+    )
     return policy, sft.train(run, policy, DEMOS, settings, seed=5)
 
 
 def train_tied(base: Path, run: RunDir, model: ModelSettings = PLAIN) -> Found:
     """Another kind of model: its head is its embedding, of an odd number of tokens."""
-    return train_sft(base.with_name("tied"), run, model)
+    return train_sft(base.with_name("tied"), run, model, packing=True)
 
 
 def train_lora(base: Path, run: RunDir) -> Found:
@@ -160,15 +169,28 @@ def train(case: str, base: Path, out: Path, *, name: str = "", stop: int = -1) -
     _die_in_time(run, stop)
     if stop >= 0:
         run.should_save = lambda step: step + 1 == stop  # type: ignore[method-assign]
+    state = _state_of(run)
     made, summary = CASES[case](base, run)
     save = save_policy if isinstance(made, Policy) else save_reward_model
     save(made, run.path / "checkpoint", card="")  # type: ignore[arg-type]
     run.finish(summary)
+    kept = [x for trained in state for x in trained._tensors().values() if x.ndim]
+    held = sum((x.to_local() if shards.is_part(x) else x).nbytes for x in kept)  # type: ignore[attr-defined]
     trained = trainable_tensors(made.model)
-    parts = [x.to_local() if shards.is_part(x) else x for x in trained.values()]  # type: ignore[attr-defined]
-    held = sum(part.nbytes for part in parts)
     (out / f"{name}-{ranks.rank()}.json").write_text(json.dumps(held))
     return {name: shards.whole(tensor).detach().clone() for name, tensor in trained.items()}
+
+
+def _state_of(run: RunDir) -> list[Trained]:
+    """What the run trains, once it does: weights and moments."""
+    found, steps = [], run.steps
+
+    def steps_of(total: int, *, desc: str, save: Any) -> Any:
+        found.append(save.__self__)
+        return steps(total, desc=desc, save=save)
+
+    run.steps = steps_of  # type: ignore[method-assign]
+    return found
 
 
 def _die_in_time(run: RunDir, stop: int) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
@@ -22,24 +23,24 @@ from ..run import ranks
 from ..text.escapes import first_line
 
 T = TypeVar("T")
+WITHOUT = "leave model.shard out; or dense weights, all of them trained, by several processes (--devices N)"
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")  # of a config, where a model has some
 
 
-def check_shareable(model: Any, *, trainable: bool) -> None:
+def check_shareable(model: Any, device: torch.device, *, trainable: bool, adapter: bool = False) -> None:
     """Raise ConfigError for a model whose weights this process cannot share with others."""
-    if ranks.size() == 1:
-        raise ConfigError(
-            "model.shard shares weights among processes, and this one is alone", remedy="--devices N"
-        )
-    if not trainable:
-        raise ConfigError("model.shard is for the model that is trained", remedy="leave it out")
-    if hasattr(model, "peft_config"):
-        raise ConfigError(
-            "model.shard with an adapter", remedy="leave it out: of an adapter's base no gradients are kept"
-        )
+    there = torch.accelerator.current_accelerator() or torch.device("cpu")
     config = model.config.get_text_config()
-    if any(getattr(config, name, None) for name in EXPERTS):
-        raise ConfigError("model.shard with a mixture of experts", remedy="a dense model, or leave it out")
+    wrong = {
+        "shares weights among processes, and this one is alone": ranks.size() == 1,
+        "is for the model that is trained": not trainable,
+        "and an adapter": adapter or hasattr(model, "peft_config"),
+        "and a mixture of experts": any(getattr(config, name, None) for name in EXPERTS),
+        f"on {device.type}, where there is {there.type}": device.type != there.type or device.type == "mps",
+    }
+    for what, is_so in wrong.items():
+        if is_so:
+            raise ConfigError(f"model.shard {what}", remedy=WITHOUT)
 
 
 def sharded(model: Any) -> Any:
@@ -51,15 +52,13 @@ def sharded(model: Any) -> Any:
     from transformers.distributed.configuration_utils import DistributedConfig
 
     ranks.met()
-    plan, mesh = DistributedConfig(fsdp_size=ranks.size()), None
-    tied = _tied(model)
-    # tied weights are left to the root, which keeps them as one
+    tied = _tied(model)  # left to the root, which keeps them as one weight
     model.fsdp_plan = {name: style for name, style in model.fsdp_plan.items() if name not in tied}
     try:
-        plan, _, mesh = type(model).prepare_distribute_model(plan)
-        model = type(model).maybe_distribute_model(model, plan, mesh)
+        config, _, mesh = model.prepare_distribute_model(DistributedConfig(fsdp_size=ranks.size()))
+        model = model.maybe_distribute_model(model, config, mesh)
     except ValueError as error:
-        raise ConfigError(f"model.shard: {first_line(error)}", remedy="leave it out") from error
+        raise ConfigError(f"model.shard: {first_line(error)}", remedy=WITHOUT) from error
     for module in _units(model):
         module.set_gradient_divide_factor(1.0)
         module.set_force_sum_reduction_for_comms(True)
