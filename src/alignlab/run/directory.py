@@ -225,9 +225,10 @@ class RunDir:
                 told = ranks.gathered([self._interrupts.asked, due])
                 self._interrupts.asked = max(asked for asked, _ in told)
                 if save and (self._interrupts.asked or told[0][1]):
-                    state = save()  # all take part, as each may have a part of it
+                    begun, state = time.perf_counter(), save()  # all take part: each may have a part of it
                     if not ranks.rank():
                         self.save_state(step, *state)
+                    self._save_took = time.perf_counter() - begun
                 if self._interrupts.asked:
                     self._onlookers.close()
                     self.note(f"stopped; the same command goes on from {self.path}")
@@ -276,7 +277,6 @@ class RunDir:
             self._clock = begun
             write_json(self.path / "run.json", self.info)
         self._last_save = time.perf_counter()
-        self._save_took = self._last_save - begun["seconds"]
 
     def load_state(self) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
         """(next step, tensors, extra) of the newest whole state; None if there is none."""
