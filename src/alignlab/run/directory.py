@@ -226,9 +226,10 @@ class RunDir:
                 self._interrupts.asked = max(asked for asked, _ in told)
                 if save and (self._interrupts.asked or told[0][1]):
                     begun, state = time.perf_counter(), save()  # all take part: each may have a part of it
+                    together = time.perf_counter() - begun
                     if not ranks.rank():
                         self.save_state(step, *state)
-                    self._save_took = time.perf_counter() - begun
+                    self._save_took += together
                 if self._interrupts.asked:
                     self._onlookers.close()
                     self.note(f"stopped; the same command goes on from {self.path}")
@@ -277,6 +278,7 @@ class RunDir:
             self._clock = begun
             write_json(self.path / "run.json", self.info)
         self._last_save = time.perf_counter()
+        self._save_took = self._last_save - begun["seconds"]
 
     def load_state(self) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
         """(next step, tensors, extra) of the newest whole state; None if there is none."""
