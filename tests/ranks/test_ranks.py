@@ -52,7 +52,7 @@ SAME = ("sft", "lora", "reward", "dpo", "rloo", "grpo", "ppo")
 PARTS = ("sft-parts", "tied-parts", "reward-parts", "dpo-parts")
 PARTS_OF_IT = ModelSettings(precision="fp32", shard=True)
 STOPS = 3  # the step in which a run of six is left
-MOMENT = 120  # seconds that a test waits for its processes
+MOMENT = 400  # seconds that a test waits for its processes, on a machine that has much else to do
 
 
 def start(base: Path, out: Path, *cases: str, **environment: str) -> list[int]:
