@@ -7,25 +7,52 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 from alignlab import cli
+from alignlab.errors import ConfigError
+from alignlab.models import shards
+from alignlab.models.load import load_policy
 from alignlab.run import ranks, read_run
+from alignlab.sampling.local import LocalSampler
+from alignlab.settings import (
+    AdapterSettings,
+    DPOSettings,
+    ModelSettings,
+    PPOSettings,
+    RewardSettings,
+    RLOOSettings,
+    SFTSettings,
+    SimPOSettings,
+)
+from alignlab.settings.rules import check
 
 from ..methods.conftest import base as base  # the tiny model in a folder
+from ..methods.conftest import tiny_llama
 
 WORKER = Path(__file__).with_name("together.py")
 SAME = ("sft", "lora", "reward", "dpo", "rloo", "grpo", "ppo")
-MOMENT = 120  # seconds that a test waits for its processes
+PARTS = ("sft-parts", "tied-parts", "reward-parts", "dpo-parts")
+PARTS_OF_IT = ModelSettings(precision="fp32", shard=True)
+STOPS = 3  # the step in which a run of six is left
+MOMENT = 400  # seconds that a test waits for its processes, on a machine that has much else to do
 
 
 def start(base: Path, out: Path, *cases: str, **environment: str) -> list[int]:
@@ -44,7 +71,7 @@ def start(base: Path, out: Path, *cases: str, **environment: str) -> list[int]:
         subprocess.Popen(
             [sys.executable, WORKER, base, out, *cases],
             env={**os.environ, **shared, "RANK": str(i), **environment},
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL if not os.environ.get("LOUD") else None,
         )
         for i in range(2)
     ]
@@ -52,21 +79,31 @@ def start(base: Path, out: Path, *cases: str, **environment: str) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def two(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The runs of two processes."""
+def together() -> Any:
+    spec = importlib.util.spec_from_file_location("together", WORKER)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def two(base: Path, together: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runs of two processes; one of them goes on with what one process began, and one is left."""
     out = tmp_path_factory.mktemp("two")
-    assert start(base, out, *SAME, "wrong") == [0, 0]
+    make_tied(base)
+    with pytest.raises(together.Stopped):
+        together.train("sft", base, out, name="begun", stop=STOPS)
+    others = ("wrong", "halved", "sft-parts:begun", f"sft-parts:left:{STOPS}")
+    assert start(base, out, *SAME, *PARTS, *others) == [0, 0]
     return out
 
 
 @pytest.fixture(scope="module")
-def one(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def one(base: Path, together: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The same run of one process, made here."""
-    spec = importlib.util.spec_from_file_location("together", WORKER)
-    assert spec and spec.loader
-    together = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(together)
     out, weights = tmp_path_factory.mktemp("one"), {}
+    make_tied(base)
 
     def made(case: str) -> tuple[Path, dict[str, torch.Tensor]]:
         if case not in weights:
@@ -76,10 +113,11 @@ def one(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     yield made
 
 
-@pytest.mark.parametrize("case", SAME)
+@pytest.mark.parametrize("case", SAME + PARTS)
 def test_two_processes_make_what_one_makes(case: str, one: Any, two: Path, base: Path) -> None:
-    folder, weights = one(case)
-    begun = {f"model.{name}": value for name, value in load_file(base / "model.safetensors").items()}
+    folder, weights = one(case.removesuffix("-parts"))
+    start = base.with_name("tied") if case == "tied-parts" else base
+    begun = {f"model.{name}": value for name, value in load_file(start / "model.safetensors").items()}
     for row, other in zip(rows_of(folder), rows_of(two / case), strict=True):
         assert row.keys() == other.keys()
         for name, value in row.items():
@@ -98,6 +136,91 @@ def test_a_mean_over_processes_would_be_seen(one: Any, two: Path) -> None:
     """The control: each process divides by its own count."""
     right, wrong = rows_of(one("sft")[0]), rows_of(two / "wrong")
     assert abs(wrong[0]["grad_norm"] / right[0]["grad_norm"] - 1) > 0.2
+
+
+@pytest.mark.parametrize("case", PARTS)
+def test_each_process_holds_a_half_and_the_first_saves_all_of_it(case: str, one: Any, two: Path) -> None:
+    alone = one(case.removesuffix("-parts"))[0]
+    held = [json.loads((two / f"{case}-{rank}.json").read_text()) for rank in range(2)]
+    all_of_it = json.loads((alone.parent / f"{alone.name}-0.json").read_text())
+    assert sum(held) == all_of_it and max(held) < 0.52 * all_of_it
+    kind = AutoModelForSequenceClassification if case == "reward-parts" else AutoModelForCausalLM
+    loaded: Any = kind.from_pretrained(two / case / "checkpoint", output_loading_info=True)
+    assert not any(loaded[1].values())
+    names = [file.name for file in (alone / "checkpoint").iterdir()]
+    assert sorted(names) == sorted(file.name for file in (two / case / "checkpoint").iterdir())
+    config, theirs = (
+        json.loads((run / "checkpoint" / "config.json").read_text()) for run in (alone, two / case)
+    )
+    assert config.keys() == theirs.keys() and config["architectures"] == theirs["architectures"]
+    saved = load_file(two / case / "checkpoint" / "model.safetensors")
+    trained = load_file(two / f"{case}-0.safetensors")
+    assert {f"model.{name}" for name in saved} == trained.keys()
+    assert all(torch.equal(value, trained[f"model.{name}"]) for name, value in saved.items())
+
+
+def test_a_state_of_two_processes_is_gone_on_with_by_one_and_the_reverse(
+    one: Any, two: Path, together: Any, base: Path
+) -> None:
+    """Whoever has saved it: whole, or put together."""
+    folder, weights = one("sft")
+    left = together.train("sft", base, two, name="left")
+    begun = load_file(two / "begun-0.safetensors")
+    for name, run in {"left": left, "begun": begun}.items():
+        for row, other in zip(rows_of(folder), rows_of(two / name), strict=True):
+            assert other == pytest.approx(row, rel=2e-5, abs=2e-6, nan_ok=True)
+        for weight, value in weights.items():
+            assert (run[weight] - value).norm() <= 1e-5 * value.norm(), (name, weight)
+
+
+def test_a_factor_that_divides_gradients_would_be_seen(one: Any, two: Path) -> None:
+    """The control: with a factor of 2 each gradient is a half, exactly."""
+    right, halved = rows_of(two / "sft-parts"), rows_of(two / "halved")
+    assert halved[0]["grad_norm"] == pytest.approx(right[0]["grad_norm"] / 2, rel=1e-7)
+    assert halved[0]["loss"] == right[0]["loss"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (RLOOSettings(model=PARTS_OF_IT), "sft, reward and dpo"),
+        (SimPOSettings(model=PARTS_OF_IT), "sft, reward and dpo"),
+        (PPOSettings(model=PARTS_OF_IT), "sft, reward and dpo"),
+        (SFTSettings(model=PARTS_OF_IT, adapter=AdapterSettings(rank=4)), "adapter.rank"),
+        (DPOSettings(model=replace(PARTS_OF_IT, precision="bf16")), "bf16"),
+        (RewardSettings(model=PARTS_OF_IT, members=2), "members"),
+    ],
+)
+def test_shards_of_what_is_not_shown_to_be_right_are_refused(settings: Any, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        check(settings)
+
+
+def test_one_process_alone_has_no_part(base: Path) -> None:
+    with pytest.raises(ConfigError, match="alone"):
+        load_policy(base, PARTS_OF_IT, trainable=True)
+
+
+def test_models_that_are_not_shown_to_be_right_in_parts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranks, "size", lambda: 2)
+    here = torch.accelerator.current_accelerator() or torch.device("cpu")
+    dense, experts = tiny_llama(), tiny_llama()
+    experts.config.num_local_experts = 4
+    shards.check_shareable(dense, here, trainable=True)
+    for said, model, device, how in (
+        ("trained", dense, here, {"trainable": False}),
+        ("adapter", dense, here, {"trainable": True, "adapter": True}),
+        ("experts", experts, here, {"trainable": True}),
+        ("on mps", dense, torch.device("mps"), {"trainable": True}),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            shards.check_shareable(model, device, **how)
+
+
+def test_a_model_in_parts_is_not_sampled_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "is_sharded", lambda _: True)
+    with pytest.raises(ConfigError, match="does not write"):
+        LocalSampler(tiny_llama(), None, end_ids={1})
 
 
 def test_a_run_that_loses_a_process_stops_and_goes_on_in_the_same_bits(
@@ -140,6 +263,31 @@ def test_a_command_that_would_be_done_twice_is_refused(
 def test_devices_that_cannot_be_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["sft", "--devices", "0"]) == 3
     assert "--devices 0" in capsys.readouterr().err
+
+
+def make_tied(base: Path) -> None:
+    """A model beside the base, of another kind: its head is its embedding, of an odd number of tokens."""
+    folder = base.with_name("tied")
+    if folder.exists():
+        return
+    torch.manual_seed(0)
+    config = Qwen3Config(
+        vocab_size=261,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        max_position_embeddings=256,
+        initializer_range=0.1,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=256,
+        pad_token_id=257,
+    )
+    shutil.copytree(base, folder)
+    Qwen3ForCausalLM(config).save_pretrained(folder)
 
 
 def rows_of(folder: Path) -> list[dict[str, float]]:

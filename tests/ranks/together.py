@@ -5,9 +5,11 @@ python together.py MODEL_FOLDER OUT CASE...   under RANK, WORLD_SIZE, MASTER_ADD
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,14 @@ import torch
 
 from alignlab.feedback import RuleJudge
 from alignlab.methods import direct, group, ppo, reward_model, sft
+from alignlab.models import shards
 from alignlab.models.load import load_policy, load_reward_model
-from alignlab.models.state import trainable_tensors
+from alignlab.models.policy import Policy, RewardModel
+from alignlab.models.saving import save_policy, save_reward_model
+from alignlab.models.state import Trained, trainable_tensors
 from alignlab.records import Completion, Demonstration, Prompt, Ranking
 from alignlab.run import RunDir, ranks
+from alignlab.run.lock import release
 from alignlab.settings import (
     AdapterSettings,
     DPOSettings,
@@ -49,19 +55,38 @@ LOOP: dict[str, Any] = {
     "sampling": SamplingSettings(max_new_tokens=5),
     "optim": OptimSettings(lr=5e-3, schedule="constant", warmup=0.0, weight_decay=0.0),
 }
-PLAIN = ModelSettings(precision="fp32")
-Found = tuple[Any, dict[str, Any]]
+PLAIN, PARTS = ModelSettings(precision="fp32"), ModelSettings(precision="fp32", shard=True)
+Found = tuple[Policy | RewardModel, dict[str, Any]]
 
 
-def train_sft(base: Path, run: RunDir, adapter: AdapterSettings | None = None) -> Found:
+def train_sft(
+    base: Path,
+    run: RunDir,
+    model: ModelSettings = PLAIN,
+    *,
+    rank: int = 0,
+    factor: float = 0,
+    packing: bool = False,
+) -> Found:
     """Batches of 4 in micro-batches of 3: the last has a row, and one process none."""
-    policy = load_policy(base, PLAIN, adapter, trainable=True)
-    settings = SFTSettings(epochs=2, batch=4, micro_batch=3, held_out=0.2, optim=OPTIM)
-    return policy.model, sft.train(run, policy, DEMOS, settings, seed=5)
+    policy = load_policy(base, model, AdapterSettings(rank=rank, alpha=8), trainable=True)
+    for module in policy.model.modules():
+        if factor and hasattr(module, "set_gradient_divide_factor"):
+            module.set_gradient_divide_factor(factor)
+    length = 64 if packing else 512
+    settings = SFTSettings(
+        epochs=2, batch=4, micro_batch=3, held_out=0.2, optim=OPTIM, packing=packing, max_length=length
+    )
+    return policy, sft.train(run, policy, DEMOS, settings, seed=5)
+
+
+def train_tied(base: Path, run: RunDir, model: ModelSettings = PLAIN) -> Found:
+    """Another kind of model: its head is its embedding, of an odd number of tokens."""
+    return train_sft(base.with_name("tied"), run, model, packing=True)
 
 
 def train_lora(base: Path, run: RunDir) -> Found:
-    return train_sft(base, run, AdapterSettings(rank=4, alpha=8))
+    return train_sft(base, run, rank=4)
 
 
 def train_wrong(base: Path, run: RunDir) -> Found:
@@ -73,23 +98,21 @@ def train_wrong(base: Path, run: RunDir) -> Found:
         ranks.added = rightly
 
 
-def train_reward(base: Path, run: RunDir) -> Found:
-    model = load_reward_model(base, PLAIN, init_head=True, trainable=True)
+def train_reward(base: Path, run: RunDir, model: ModelSettings = PLAIN) -> Found:
+    made = load_reward_model(base, model, init_head=True, trainable=True)
     settings = RewardSettings(epochs=2, batch=4, micro_batch=3, held_out=0.2, optim=OPTIM)
-    return model.model, reward_model.train(run, model, RANKINGS, settings, seed=5)
+    return made, reward_model.train(run, made, RANKINGS, settings, seed=5)
 
 
-def train_dpo(base: Path, run: RunDir) -> Found:
-    policy = load_policy(base, PLAIN, trainable=True)
+def train_dpo(base: Path, run: RunDir, model: ModelSettings = PLAIN) -> Found:
+    policy = load_policy(base, model, trainable=True)
     settings = DPOSettings(epochs=2, batch=4, micro_batch=3, held_out=0.2, optim=OPTIM)
-    return policy.model, direct.train(run, policy, RANKINGS, settings, seed=5)
+    return policy, direct.train(run, policy, RANKINGS, settings, seed=5)
 
 
 def _group(base: Path, run: RunDir, settings: RLOOSettings | GRPOSettings) -> Found:
     policy = load_policy(base, PLAIN, trainable=True)
-    return policy.model, group.train(
-        run, policy, load_policy(base, PLAIN), PROMPTS, settings, judge=LOW, seed=3
-    )
+    return policy, group.train(run, policy, load_policy(base, PLAIN), PROMPTS, settings, judge=LOW, seed=3)
 
 
 def train_rloo(base: Path, run: RunDir) -> Found:
@@ -111,11 +134,12 @@ def train_ppo(base: Path, run: RunDir) -> Found:
     summary = ppo.train(
         run, policy, load_policy(base, PLAIN), value, PROMPTS, settings, judge=LOW, ptx_rows=text, seed=3
     )
-    return policy.model, summary
+    return policy, summary
 
 
 CASES: dict[str, Callable[[Path, RunDir], Found]] = {
     "sft": train_sft,
+    "tied": train_tied,
     "lora": train_lora,
     "wrong": train_wrong,
     "reward": train_reward,
@@ -124,20 +148,53 @@ CASES: dict[str, Callable[[Path, RunDir], Found]] = {
     "grpo": train_grpo,
     "ppo": train_ppo,
 }
+CASES |= {
+    f"{name}-parts": partial(CASES[name], model=PARTS)  # type: ignore[call-arg]
+    for name in ("sft", "tied", "reward", "dpo")
+}
+CASES["halved"] = partial(train_sft, model=PARTS, factor=2.0)
 
 
-def train(case: str, base: Path, out: Path) -> dict[str, torch.Tensor]:
-    """One run, finished, and what it trained."""
+class Stopped(Exception):
+    """A run that ends with a state."""
+
+
+def train(case: str, base: Path, out: Path, *, name: str = "", stop: int = -1) -> dict[str, torch.Tensor]:
+    """One run, finished and kept, and what it trained; or, with `stop`, one that is saved before that step
+    and is left in it.
+    """
     torch.manual_seed(1)
-    run = RunDir.open(out / case, stage="test", config={}, seed=0)
-    _die_in_time(run)
-    model, summary = CASES[case](base, run)
+    name = name or case
+    run = RunDir.open(out / name, stage="test", config={}, seed=0)
+    _die_in_time(run, stop)
+    if stop >= 0:
+        run.should_save = lambda step: step + 1 == stop  # type: ignore[method-assign]
+    state = _state_of(run)
+    made, summary = CASES[case](base, run)
+    save = save_policy if isinstance(made, Policy) else save_reward_model
+    save(made, run.path / "checkpoint", card="")  # type: ignore[arg-type]
     run.finish(summary)
-    return {name: tensor.detach().clone() for name, tensor in trainable_tensors(model).items()}
+    kept = [x for trained in state for x in trained._tensors().values() if x.ndim]
+    held = sum((x.to_local() if shards.is_part(x) else x).nbytes for x in kept)  # type: ignore[attr-defined]
+    trained = trainable_tensors(made.model)
+    (out / f"{name}-{ranks.rank()}.json").write_text(json.dumps(held))
+    return {name: shards.whole(tensor).detach().clone() for name, tensor in trained.items()}
 
 
-def _die_in_time(run: RunDir) -> None:
-    """DIES=RANK:STEP: that process is gone in that step."""
+def _state_of(run: RunDir) -> list[Trained]:
+    """What the run trains, once it does: weights and moments."""
+    found, steps = [], run.steps
+
+    def steps_of(total: int, *, desc: str, save: Any) -> Any:
+        found.append(save.__self__)
+        return steps(total, desc=desc, save=save)
+
+    run.steps = steps_of  # type: ignore[method-assign]
+    return found
+
+
+def _die_in_time(run: RunDir, stop: int) -> None:
+    """DIES=RANK:STEP: that process is gone in that step; `stop`: each of them leaves the run in it."""
     who, _, when = os.environ.get("DIES", ":").partition(":")
     log = run.log
 
@@ -145,6 +202,9 @@ def _die_in_time(run: RunDir) -> None:
         if str(ranks.rank()) == who and str(step) == when:
             os._exit(9)
         log(step, metrics)
+        if step == stop:
+            release(run.path)
+            raise Stopped
 
     run.log = log_and_die  # type: ignore[method-assign]
 
@@ -153,6 +213,11 @@ if __name__ == "__main__":
     from safetensors.torch import save_file
 
     folder, into = Path(sys.argv[1]), Path(sys.argv[2])
-    for name in sys.argv[3:]:
-        weights = train(name, folder, into)
-        save_file(weights, into / f"{name}-{ranks.rank()}.safetensors")
+    for word in sys.argv[3:]:  # CASE, or CASE:NAME of its run, or CASE:NAME:STEP that it stops in
+        case, _, rest = word.partition(":")
+        name, _, step = rest.partition(":")
+        try:
+            weights = train(case, folder, into, name=name, stop=int(step or -1))
+        except Stopped:
+            continue
+        save_file(weights, into / f"{name or case}-{ranks.rank()}.safetensors")

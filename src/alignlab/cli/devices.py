@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ..errors import ConfigError
@@ -38,6 +39,21 @@ def join(name: str) -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         os.environ["ALIGNLAB_PROGRESS"] = "file"
         ranks.wait_for_first()
+
+
+@contextmanager
+def in_touch() -> Iterator[None]:
+    """Of a process that may be one of several: what a model in parts says when another is gone comes as the
+    error of `ranks`.
+    """
+    from ..run import ranks
+
+    try:
+        yield
+    except RuntimeError as error:
+        if ranks.size() == 1 or "gloo" not in str(error) and "Dist" not in type(error).__name__:
+            raise
+        raise ranks.lost(error) from error
 
 
 def start(arguments: Sequence[str], count: int) -> int:

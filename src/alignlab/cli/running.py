@@ -106,7 +106,8 @@ def run(name: str, arguments: list[str]) -> int:
     if command.live:
         values["as_json"] = "json" in given
     target = imported(command.target)
-    result = target(**values)
+    with devices.in_touch():
+        result = target(**values)
     code, lines, styled = 0, (), False
     if isinstance(result, dict):
         code = result.pop(

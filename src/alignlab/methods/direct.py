@@ -26,6 +26,7 @@ from ..evals import statistics
 from ..health.displacement import Watch
 from ..health.history import FEWEST
 from ..losses import better_nll, dpo_loss, orpo_loss, simpo_loss
+from ..models import shards
 from ..models.batch import by_length, chunks
 from ..models.forward import completion_logprobs, laid_out, seed_dropout, token_logprobs_of
 from ..models.optimizer import MasterAdamW
@@ -157,10 +158,14 @@ def train(
     reference_N2 = None
     if settings.reference:
         pieces: list[list[int]] = []
+        theirs: list[int] = []  # comparisons that another process tells
         for chosen in batches(0)[:total]:
-            parts = (ranks.mine(chosen[start : start + size]) for start in range(0, len(chosen), size))
-            pieces += [pair_rows(part) for part in parts if part]
+            for start in range(0, len(chosen), size):
+                part, counts = shards.share(policy.model, chosen[start : start + size])
+                pieces += [pair_rows(part)] if part else []
+                theirs += [] if counts else part
         reference_N2 = completion_logprobs(policy.model, rows, pieces, policy.pad_id).view(-1, 2)
+        reference_N2[theirs] = 0
         ranks.add_up([reference_N2])
     test_rows, test_places_N2 = distinct(encode(policy, c) for c in test)
     test_batches, test_lengths_N2 = chunks(test_rows, 4096), completion_lengths(test_rows)[test_places_N2]
@@ -184,11 +189,14 @@ def train(
             2
         )  # for `watch`: log-probabilities of chosen and rejected, against the reference
         for start in range(0, len(chosen), size):
-            micro = ranks.mine(chosen[start : start + size])
+            micro, counts = shards.share(policy.model, chosen[start : start + size])
             if not micro:
                 continue
             layout = laid_out(policy.model, [rows[row] for row in pair_rows(micro)], policy.pad_id)
             policy_N2 = layout.back(token_logprobs_of(policy.model, layout.batch)).sum(1).view(-1, 2)
+            if not counts:
+                (0 * policy_N2).sum().backward()
+                continue
             ref_N2 = None if reference_N2 is None else reference_N2[micro].to(policy.device)
             label_N = None if labels_N is None else labels_N[micro].to(policy.device)
             losses, chosen_rewards, rejected_rewards, more = losses_of(

@@ -31,6 +31,7 @@ from ..feedback import Judge
 from ..feedback.reward_model import RewardModelJudge
 from ..health.history import FEWEST
 from ..losses import safety_loss
+from ..models import shards
 from ..models.batch import by_length
 from ..models.chat import example
 from ..models.forward import laid_out, last_scores, seed_dropout
@@ -128,11 +129,15 @@ def train(
         seed_dropout(derive_seed(order_seed, step, *([half] if half else [])))
         found, size, whole = Read(), settings.micro_batch or len(chosen), len(batch_of(step))
         read: list[int] = []  # of this process
-        for part in (ranks.mine(chosen[i : i + size]) for i in range(0, len(chosen), size)):
+        for begun in range(0, len(chosen), size):
+            part, counts = shards.share(reward_model.model, chosen[begun : begun + size])
             if not part:
                 continue
             batch = laid_out(reward_model.model, [row for i in part for row in rows[i]], reward_model.pad_id)
             scores = last_scores(reward_model.model, batch)
+            if not counts:
+                (0 * scores).sum().backward()
+                continue
 
             # 4. all pairs of each prompt; the loss is the mean over a prompt's pairs, then over the batch's
             # prompts

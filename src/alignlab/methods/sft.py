@@ -21,6 +21,7 @@ from ..data.checks import enough, fit
 from ..data.split import by_question
 from ..errors import ConfigError, DataError
 from ..losses import sft_loss
+from ..models import shards
 from ..models.batch import Batch, by_length, pack
 from ..models.chat import Rendered, render
 from ..models.forward import laid_out, seed_dropout, takes_a_mask, token_logprobs_of, token_stats
@@ -116,9 +117,10 @@ def train(
         chosen = batches(epoch)[place]
         size = settings.micro_batch or len(chosen)
         micros = [
-            collate([rows[i] for i in part], policy, settings)
+            collate([rows[i] if counts else unlearnt(rows[i]) for i in part], policy, settings)
             for start in range(0, len(chosen), size)
-            if (part := ranks.mine(chosen[start : start + size]))
+            for part, counts in [shards.share(policy.model, chosen[start : start + size])]
+            if part
         ]
         seed_dropout(derive_seed(seed, "sft", step))  # dropout, where the model has it
 
@@ -183,6 +185,11 @@ def cut(row: Rendered, max_length: int) -> Rendered:
     its end is to be cut.
     """
     return Rendered(row.ids[:max_length], row.loss_mask[:max_length])
+
+
+def unlearnt(row: Rendered) -> Rendered:
+    """The row with nothing to learn in it."""
+    return Rendered(row.ids, [0] * len(row.ids))
 
 
 def trained_tokens(batch: Batch) -> float:

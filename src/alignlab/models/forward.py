@@ -17,7 +17,7 @@ from torch.nn.functional import linear
 from transformers import LlamaForCausalLM
 
 from ..run import ranks
-from . import adapters, llama
+from . import adapters, llama, shards
 from .batch import Batch, Layout, lay_out
 from .chat import Rendered
 from .head import head_logprobs, head_of
@@ -96,7 +96,7 @@ def seed_dropout(seed: int) -> None:
 
 def last_scores(model: Any, layout: Layout) -> Tensor:
     """(N,) the score, fp32, at the last token of each row of a layout."""
-    return _scored(model, _states(model, layout.batch, layout.ends_N))
+    return _scores(model, layout.batch, layout.ends_N)
 
 
 def laid_out(model: Any, rows: Sequence[Rendered], pad_id: int) -> Layout:
@@ -137,7 +137,7 @@ def value_BT(model: Any, batch: Batch) -> Tensor:
     """The value, fp32, of the state in which each token trained on was chosen: (B, T), the head at t - 1 set
     at t, as log-probabilities are; 0 elsewhere.
     """
-    return batch.placed(_scored(model, _states(model, batch, batch.sources_N)))
+    return batch.placed(_scores(model, batch, batch.sources_N))
 
 
 def _predicted(model: Any, batch: Batch, temperature: float, *, told: bool) -> TokenStats:
@@ -148,7 +148,7 @@ def _predicted(model: Any, batch: Batch, temperature: float, *, told: bool) -> T
     come out of the model's own forward pass, with all that the architecture does to them.
     """
     plain, targets_N = adapters.bare(model), batch.targets_N
-    head = head_of(plain)
+    head = None if shards.is_sharded(plain) else head_of(plain)
     if head is not None and type(plain) is LlamaForCausalLM:
         hidden_NH = _states(model, batch, batch.sources_N, head=head.weight)
     else:
@@ -204,11 +204,21 @@ def _states(model: Any, batch: Batch, at_N: Tensor, *, head: Tensor | None = Non
     return _forward(body, batch).last_hidden_state.flatten(0, 1).index_select(0, at_N)
 
 
-def _scored(model: Any, hidden: Tensor) -> Tensor:
-    """The scalar head, in fp32 whatever the weights are in: bf16 has three digits, and scores are told apart
-    by less.
+def _scores(model: Any, batch: Batch, at_N: Tensor) -> Tensor:
+    """(N,) what the scalar head says at places of the flattened (B, T), in fp32 whatever the weights are in:
+    bf16 has three digits, and scores are told apart by less.
     """
-    return linear(hidden.float(), adapters.bare(model).score.weight.float()).squeeze(-1)
+    plain = adapters.bare(model)
+    if not shards.is_sharded(plain):
+        hidden_NH = _states(model, batch, at_N)
+        return linear(hidden_NH.float(), plain.score.weight.float()).squeeze(-1)
+    scores: list[Tensor] = []  # of each token: what the model's own forward pass makes of them is let go
+    hook = plain.score.register_forward_hook(lambda _, inputs, output: scores.append(output))
+    try:
+        _forward(plain, batch)
+    finally:
+        hook.remove()
+    return scores[0].flatten().index_select(0, at_N)
 
 
 def _forward(module: Any, batch: Batch) -> Any:
@@ -218,7 +228,10 @@ def _forward(module: Any, batch: Batch) -> Any:
         **batch.model_inputs(module.dtype),
         "output_router_logits": False,
     }  # the loss that balances experts is none of ours
-    return module(**{name: value for name, value in given.items() if name in known}, use_cache=False)
+    found = module(**{name: value for name, value in given.items() if name in known}, use_cache=False)
+    if shards.is_sharded(module) and not torch.is_grad_enabled():
+        shards.let_go(module)
+    return found
 
 
 @cache

@@ -14,7 +14,7 @@ import torch
 from ..errors import ModelError
 from ..records import Prompt
 from ..settings import AdapterSettings, ModelSettings
-from . import adapters, chat, reader
+from . import adapters, chat, reader, shards
 from .attention import use_plain_attention
 from .devices import dtype_in_use, pick_device
 from .folder import check_scalar_head, is_adapter, is_reward
@@ -228,7 +228,11 @@ def _ready(
     task: Any,
 ) -> Any:
     """The model on its device, in its precision and mode, under a new adapter if one is wanted."""
-    model = adapters.cast(model, dtype_in_use(model, settings, device)).to(device)
+    if settings.shard:
+        shards.check_shareable(model, device, trainable=trainable, adapter=adapter is not None)
+        model = adapters.cast(model, torch.float32)
+    else:
+        model = adapters.cast(model, dtype_in_use(model, settings, device)).to(device)
     plain = adapters.bare(model)
     use_plain_attention(plain)
     # Else the embedding of a pad token that is also the end token never learns.
@@ -240,4 +244,4 @@ def _ready(
     if trainable and hasattr(model, "peft_config"):
         check_savable(model, plain.name_or_path)
     model.train(trainable)
-    return model
+    return shards.sharded(model) if settings.shard else model

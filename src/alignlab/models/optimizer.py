@@ -11,7 +11,10 @@ from torch import Tensor, nn
 
 from ..run import ranks
 from ..settings import OptimSettings
+from . import shards
 from .gradients import trained
+
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what AdamW keeps of each weight
 
 
 class MasterAdamW:
@@ -33,6 +36,9 @@ class MasterAdamW:
             else:
                 handle = p.register_post_accumulate_grad_hook(_into(weakref.ref(master)))
                 weakref.finalize(master, handle.remove)
+        kinds = set(map(shards.is_part, self.masters))
+        assert len(kinds) <= 1, "a weight of a sharded model is not in parts"
+        self.in_parts = kinds == {True}
         decay = [m for m in self.masters if m.ndim >= 2]
         rest = [m for m in self.masters if m.ndim < 2]
         groups = [
@@ -68,6 +74,7 @@ class MasterAdamW:
         self._add_up()
         limit = self.settings.max_grad_norm or math.inf
         norm = torch.nn.utils.get_total_norm([m.grad for m in self.masters if m.grad is not None])
+        norm = shards.whole(norm)
         # AdamW divides as it reads
         self.adam.grad_scale = (norm + 1e-6) / limit if norm > limit else None  # type: ignore[attr-defined]
         for group in self.adam.param_groups:
@@ -83,7 +90,7 @@ class MasterAdamW:
 
     def _add_up(self) -> None:
         """Gradients over all processes: a weight that any of them has a gradient for has one everywhere."""
-        if ranks.size() == 1:
+        if ranks.size() == 1 or self.in_parts:  # as those of parts are already
             return
         has = torch.tensor([float(master.grad is not None) for master in self.masters])
         ranks.add_up([has])
@@ -108,11 +115,12 @@ class MasterAdamW:
         with torch.no_grad():
             for i, master in enumerate(self.masters):
                 if master is not self.params[i]:
-                    master.copy_(tensors[f"{prefix}.{i}.master"])
+                    master.copy_(shards.like(master, tensors[f"{prefix}.{i}.master"]))
                 if f"{prefix}.{i}.exp_avg" in tensors:
+                    step, *moments = (tensors[f"{prefix}.{i}.{key}"] for key in MOMENTS)
                     self.adam.state[master] = {
-                        key: tensors[f"{prefix}.{i}.{key}"].clone()
-                        for key in ("step", "exp_avg", "exp_avg_sq")
+                        "step": step.to(master.device, copy=True),
+                        **dict(zip(MOMENTS[1:], (shards.like(master, m) for m in moments), strict=True)),
                     }
 
 

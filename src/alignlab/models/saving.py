@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..text.disk import write_whole
-from . import adapters, reader
+from . import adapters, reader, shards
 from .policy import Policy, RewardModel
 
 
@@ -38,13 +38,14 @@ def save_reward_model(reward_model: RewardModel, folder: str | Path, *, card: st
 
 
 def _save(model: Any, tokenizer: Any, folder: Path, card: str) -> None:
+    whole = {"state_dict": shards.state_of(model)} if shards.is_sharded(model) else {}
     with write_whole(folder) as staging:
         if hasattr(model, "peft_config"):
             adapters.save(model, staging)
             notes = json.dumps(_notes(model, folder))
             (staging / reader.NOTES).write_text(notes, encoding="utf-8")
         else:
-            model.save_pretrained(staging)
+            model.save_pretrained(staging, **whole)
         tokenizer.save_pretrained(staging)
         (staging / "README.md").write_text(card, encoding="utf-8")
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import ResumeRefused
 from ..run import RunDir
+from . import shards
 from .optimizer import MasterAdamW
 
 
@@ -37,7 +38,7 @@ class Trained:
         self.resumed = saved is not None
         if saved is not None:
             _, tensors, numbers = saved
-            if missing := sorted(self.state()[0].keys() - tensors.keys()):
+            if missing := sorted(self._tensors().keys() - tensors.keys()):
                 raise ResumeRefused(
                     f"the state that this run would go on from was written by other code: no {missing[0]!r}",
                     where=str(run.path),
@@ -49,11 +50,16 @@ class Trained:
             self.numbers |= numbers
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """What `RunDir.steps` saves."""
+        """What `RunDir.steps` saves. Parts are put together, one tensor after the other, for the process that
+        writes; the others have nothing to keep.
+        """
+        return {name: shards.put_together(tensor) for name, tensor in self._tensors().items()}, self.numbers
+
+    def _tensors(self) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = {}
         for name, (model, optimizer) in self.parts.items():
             tensors |= trainable_tensors(model, name) | optimizer.state_tensors(f"{name}_optim")
-        return tensors, self.numbers
+        return tensors
 
 
 def trainable_tensors(model: nn.Module, prefix: str = "model") -> dict[str, Tensor]:
@@ -66,4 +72,4 @@ def load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], prefix: str = 
     with torch.no_grad():
         for name, p in model.named_parameters():
             if p.requires_grad:
-                p.copy_(tensors[f"{prefix}.{name}"])
+                p.copy_(shards.like(p, tensors[f"{prefix}.{name}"]))

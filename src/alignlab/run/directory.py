@@ -180,9 +180,15 @@ class RunDir:
             for step in range(first, total):
                 yield step
                 advance(step + 1)
-                self._interrupts.asked = ranks.most(self._interrupts.asked)
-                if save and not ranks.rank() and (self._interrupts.asked or self.should_save(step)):
-                    self.save_state(step, *save())
+                due = save is not None and self.should_save(step)
+                told = ranks.gathered([self._interrupts.asked, due])
+                self._interrupts.asked = max(asked for asked, _ in told)
+                if save and (self._interrupts.asked or told[0][1]):
+                    begun, state = time.perf_counter(), save()  # all take part: each may have a part of it
+                    together = time.perf_counter() - begun
+                    if not ranks.rank():
+                        self.save_state(step, *state)
+                    self._save_took += together
                 if self._interrupts.asked:
                     self._onlookers.close()
                     self.note(f"stopped; the same command goes on from {self.path}")

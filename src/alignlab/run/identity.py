@@ -18,6 +18,7 @@ from ..settings.resolve import config_hash
 _MACHINE_ONLY = {
     "threads",
     "device",
+    "shard",
     "workers",
     "endpoint",
     "tracker",

@@ -83,18 +83,13 @@ def added(figures: Mapping[str, float]) -> dict[str, float]:
     return sums
 
 
-def most(number: int) -> int:
-    """The largest that any of them says, so that all do the same."""
-    return max(gathered(number))
-
-
 def add_up(tensors: Sequence[Tensor]) -> None:
     """Each tensor becomes its sum over processes, in place; they have the same shapes everywhere."""
     if size() == 1 or not tensors:
         return
     import torch
 
-    dist = _met()
+    dist = met()
     with _waiting():
         for kind in {(tensor.dtype, tensor.device) for tensor in tensors}:
             alike = [tensor for tensor in tensors if (tensor.dtype, tensor.device) == kind]
@@ -131,7 +126,7 @@ def scratch() -> Path:
 
 
 @cache
-def _met() -> Any:
+def met() -> Any:
     """torch.distributed, once all processes are there."""
     import torch
     import torch.distributed as dist
@@ -147,7 +142,7 @@ def _told(thing: Any) -> list[Any]:
     """What each says, by rank."""
     import torch
 
-    dist = _met()
+    dist = met()
     said = torch.frombuffer(bytearray(json.dumps(thing).encode()), dtype=torch.uint8)
     with _waiting():
         lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(size())]
@@ -168,8 +163,13 @@ def _waiting() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # also what torch.distributed raises
-        raise ResourceError(
-            f"process {rank()} of {size()} lost another, or waited for it more than "
-            f"{PATIENCE.total_seconds() / 60:.0f} minutes: {str(error).splitlines()[0][:200]}",
-            remedy=LOST,
-        ) from error
+        raise lost(error) from error
+
+
+def lost(error: RuntimeError) -> ResourceError:
+    """What to tell of an error that came of talking to the others."""
+    return ResourceError(
+        f"process {rank()} of {size()} lost another, or waited for it more than "
+        f"{PATIENCE.total_seconds() / 60:.0f} minutes: {str(error).splitlines()[0][:200]}",
+        remedy=LOST,
+    )

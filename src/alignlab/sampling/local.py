@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError, DataError, GuardStop, ModelError
-from ..models import adapters
+from ..models import adapters, shards
 from ..models.attention import use_plain_attention
 from ..models.chat import completion_ids, open_turn, prompt_ids, text_ids
 from ..models.chat_template import text_of
@@ -90,6 +90,10 @@ class LocalSampler:
             raise ModelError(
                 f"{type(bare).__name__} keeps a recurrent state, which cannot be sampled from in slots",
                 remedy="take a model of attention layers only",
+            )
+        if shards.is_sharded(bare):  # processes would take steps of different number, and wait for each other
+            raise ConfigError(
+                "a model whose weights are in parts does not write", remedy="without model.shard"
             )
         use_plain_attention(bare)
         self.model, self._slab = model, None

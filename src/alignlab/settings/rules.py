@@ -194,7 +194,25 @@ def _shift(x: s.ShiftSettings) -> None:
         )
 
 
+def _shard(x: Any) -> None:
+    model = getattr(x, "model", None)
+    if not (isinstance(model, s.ModelSettings) and model.shard):
+        return
+    if not isinstance(x, (s.SFTSettings, s.RewardSettings, s.DPOSettings)):
+        raise ConfigError("model.shard is for sft, reward and dpo alone", remedy="leave it out")
+    if x.adapter.rank:
+        raise ConfigError(
+            f"model.shard with adapter.rank = {x.adapter.rank}",
+            remedy="one of them: of the weights below an adapter no gradients are kept",
+        )
+    if model.precision == "bf16":
+        raise ConfigError("model.shard with model.precision = bf16", remedy="--model.precision fp32")
+    if isinstance(x, s.RewardSettings) and x.members > 1:
+        raise ConfigError(f"model.shard with members = {x.members}", remedy="one member per run")
+
+
 RULES: tuple[tuple[type | tuple[type, ...], Callable[[Any], None]], ...] = (
+    (object, _shard),
     (s.CrowdSettings, _crowd),
     (s.ChainSettings, _chain),
     (s.LabelSettings, _label),

@@ -113,6 +113,13 @@ class ModelSettings:
             "hub's local cache"
         ),
     )
+    shard: bool = setting(
+        False,
+        (
+            "sft, reward and dpo in several processes (--devices N): each holds a part of the weights and of "
+            "what the optimizer keeps of them; in fp32, without an adapter"
+        ),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -159,6 +159,11 @@ def outside(run: RunDir, policy: Any, model: str, learnt: Iterable[str] = ()) ->
     if known(model).town:
         return dict
     from ..evals import general
+    from ..models import shards
+
+    if shards.is_sharded(policy.model):
+        run.note("general questions are not asked: a model whose weights are in parts does not write")
+        return dict
 
     def measured() -> list[Any]:
         run.note(
