@@ -144,10 +144,9 @@ def test_a_class_is_joined_and_votes_by_keys_alone(browser: Any, told: Any) -> N
     page.keyboard.press("Tab")
     page.keyboard.type("<img src=x onerror=alert(1)> Ida")
     page.keyboard.press("Enter")
-    for name in ("Begin to vote", "Begin"):
-        page.get_by_role("button", name=name, exact=True).first.focus()
-        page.keyboard.press("Enter")
-    page.wait_for_selector("section[aria-label=Guideline] button")
+    page.get_by_role("button", name="Begin to vote").focus()
+    page.keyboard.press("Enter")
+    page.locator("section[aria-label=Guideline] button.first").focus()
     page.keyboard.press("Enter")
     for number in range(1, 4):
         page.wait_for_selector(f"article[aria-label='item {number}']")
