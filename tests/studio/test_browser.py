@@ -32,6 +32,12 @@ document.addEventListener("securitypolicyviolation", (event) =>
 RULES = '{ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], resultTypes: ["violations"] }'
 FOUND = f"""async () => (await axe.run(document, {RULES})).violations
   .map((one) => `${{one.id}}: ${{one.nodes.slice(0, 3).map((node) => node.html.slice(0, 200))}}`)"""
+OPEN = """async () => {
+  const { rows } = await (await fetch("/api/tasks")).json();
+  const body = JSON.stringify({ open: true, task: rows.find((one) => one.mode === "pair").id });
+  const headers = { "Content-Type": "application/json" };
+  return (await fetch("/api/class", { method: "POST", headers, body })).status;
+}"""
 OVER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 pytestmark = [
@@ -135,7 +141,10 @@ def test_every_screen_in_each_light_and_width(entered: tuple[Watching, Any]) -> 
     assert wrong + watching.wrong == []
 
 
-def test_a_class_is_joined_and_votes_by_keys_alone(browser: Any, told: Any) -> None:
+def test_a_class_is_joined_and_votes_by_keys_alone(
+    browser: Any, told: Any, entered: tuple[Watching, Any]
+) -> None:
+    assert entered[1].evaluate(OPEN) == 200
     watching = Watching(browser)
     page = watching.enter(told["class"]["urls"][0])
     page.wait_for_selector("input[name=code]")
