@@ -1,17 +1,23 @@
-"""What the studio takes: to start, to list runs, to index and page through samples, to search them.
+"""The studio's numbers, a row each by its name, beside their bars.
 
-    python benchmarks/studio.py                                          1,000 small runs, 100,000 samples
-    python benchmarks/studio.py --runs 50 --samples 20000 --requests 100
+    python benchmarks/studio.py                       start, runs, samples and bundle
+    python benchmarks/studio.py start paint           those rows
+    python benchmarks/studio.py runs --runs 50
 
-Each figure is printed beside its bar. The studio is asked in this process, without a socket, but for the
-start, which is that of `alignlab studio` up to its first answer.
+start: from the command to its first answer. runs, samples: asked in this process, without a socket. bundle:
+bytes of the pages, gzipped. paint: the map in a browser that has seen nothing, ten loads. screens: every
+screen over hostile texts, with axe. votes, kills: campaigns of the tests. paint and screens want playwright
+and Debian's chromium.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
+import os
 import random
+import re
 import resource
 import subprocess
 import sys
@@ -28,6 +34,8 @@ from alignlab.studio.scan import id_of
 from alignlab.studio.schema import MetricsAsked, Part, RunsAsked, SamplesAsked
 from alignlab.studio.table import TABLE
 
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "alignlab" / "studio"
 LONG = id_of("long")
 ALL, CURVES = RunsAsked.model_validate({}), MetricsAsked.model_validate({"id": LONG})
 WORDS = "the bell of the tower rings at noon and nobody knows why the mill stands still".split()
@@ -35,26 +43,102 @@ WORDS = "the bell of the tower rings at noon and nobody knows why the mill stand
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--samples", type=int, default=100_000)
     parser.add_argument("--requests", type=int, default=400)
     parser.add_argument("--starts", type=int, default=10)
+    parser.add_argument("--loads", type=int, default=10)
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        make(folder, asked.runs, asked.samples)
-        show("start to first answer, s", median(starts(folder, asked.starts)), 1.5)
-        desk = Desk(folder, port=0)
-        visit = Visit(desk, "instructor", "", TABLE)
-        show(f"{asked.runs} runs, first list, s", timed(lambda: runs.listed(visit, ALL)))
-        show(f"{asked.runs} runs, list, s", relisted(visit), 0.3)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        show("first page of samples, s", timed(lambda: samples.listed(visit, page())))
-        show("index of samples, s", timed(desk.watched(LONG).wait), 2.5)
-        show("memory of the index, MB", (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
-        show("a page, p95, s", pages(visit, asked.requests), 0.1)
-        show("a search, p95, s", searches(visit, asked.requests // 10), 0.2)
-        show("curves, s", timed(lambda: samples.metrics(visit, CURVES)))
+    if unknown := set(asked.rows) - ROWS.keys():
+        parser.error(f"no row {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
+    for name in asked.rows or ("start", "runs", "samples", "bundle"):
+        with tempfile.TemporaryDirectory() as folder:
+            ROWS[name](Path(folder) / "runs", asked)
+    print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+
+
+def start(folder: Path, asked: argparse.Namespace) -> None:
+    make(folder, 20, 100)
+    found = starts(folder, asked.starts)
+    show("start to first answer, s", median([wall for wall, _ in found]), 1.5)
+    show("of it on a processor, s", median([spent for _, spent in found]), 1.0)
+
+
+def visit_to(desk: Desk) -> Visit:
+    return Visit(desk, desk.door, "instructor", "", TABLE)
+
+
+def listed(folder: Path, asked: argparse.Namespace) -> None:
+    make(folder, asked.runs, 100)
+    visit = visit_to(Desk(folder, port=0))
+    show(f"{asked.runs} runs, first list, s", timed(lambda: runs.listed(visit, ALL)))
+    show(f"{asked.runs} runs, list, s", relisted(visit), 0.1 if asked.runs <= 50 else 0.3)
+
+
+def sampled(folder: Path, asked: argparse.Namespace) -> None:
+    make(folder, 1, asked.samples)
+    desk = Desk(folder, port=0)
+    visit = visit_to(desk)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    show("first page of samples, s", timed(lambda: samples.listed(visit, page())))
+    show("index of samples, s", timed(desk.watched(LONG).wait), 2.5)
+    show("memory of the index, MB", (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    show("a page, p95, s", pages(visit, asked.requests), 0.1)
+    show("a search, p95, s", searches(visit, asked.requests // 10), 0.2)
+    show("curves, s", timed(lambda: samples.metrics(visit, CURVES)))
+
+
+def bundle(folder: Path, asked: argparse.Namespace) -> None:
+    files = {file.name: file.read_bytes() for file in (PACKAGE / "static").iterdir()}
+    sizes = {name: len(gzip.compress(data, mtime=0)) / 1000 for name, data in files.items()}
+    loaded = re.findall(r"/static/([\w.-]+\.(?:js|css))", files["index.html"].decode())
+    show("studio's entry, kB gzipped", sum(sizes[name] for name in loaded), 90)
+    show(
+        "the largest other file, kB gzipped",
+        max(size for name, size in sizes.items() if name != "index.js"),
+        30,
+    )
+    show("all pages, kB gzipped", sum(sizes.values()), 250)
+    show("pages, MB", sum(map(len, files.values())) / 1e6, 1)
+    demo = sum(file.stat().st_size for file in (PACKAGE / "demo").rglob("*") if file.suffix != ".pyc")
+    show("the recorded run, MB", demo / 1e6, 6)
+
+
+def campaign(name: str) -> Callable[[Path, argparse.Namespace], None]:
+    def run(folder: Path, asked: argparse.Namespace) -> None:
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-m",
+            "campaign",
+            "--timeout",
+            "3600",
+            "--durations=3",
+        ]
+        subprocess.run([*command, str(ROOT / "tests" / name)], cwd=ROOT)
+
+    return run
+
+
+def paint(folder: Path, asked: argparse.Namespace) -> None:
+    subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / "studio_paint.py"), "--loads", str(asked.loads)]
+    )
+
+
+ROWS = {
+    "start": start,
+    "runs": listed,
+    "samples": sampled,
+    "bundle": bundle,
+    "paint": paint,
+    "screens": campaign("studio/test_browser.py"),
+    "votes": campaign("studio/test_class_votes.py"),
+    "kills": campaign("votes/test_kills.py"),
+}
 
 
 def page(**more: Any) -> SamplesAsked:
@@ -91,8 +175,8 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def starts(folder: Path, count: int) -> list[float]:
-    """Seconds from the command to its first answer."""
+def starts(folder: Path, count: int) -> list[tuple[float, float]]:
+    """Seconds from the command to its first answer, and those on a processor."""
     command = [
         sys.executable,
         "-m",
@@ -113,7 +197,9 @@ def starts(folder: Path, count: int) -> list[float]:
         connection = HTTPConnection("127.0.0.1", port)
         connection.request("GET", "/api/health")
         connection.getresponse().read()
-        found.append(time.perf_counter() - begun)
+        wall = time.perf_counter() - begun
+        ticks = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        found.append((wall, sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")))
         process.terminate()
         process.wait()
     return found

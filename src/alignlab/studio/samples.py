@@ -92,22 +92,29 @@ class Index:
             start = int(starts[row])
             end = max(row + 1, int(np.searchsorted(ends, start + _AT_ONCE, "right")))
             file.seek(start)
-            data = file.read(int(ends[end - 1]) - start).lower()
+            lines = file.read(int(ends[end - 1]) - start)
+            data = lines.lower()
             at = data.find(needle)
             while at >= 0:
-                place = int(np.searchsorted(starts[row:end], start + at, "right")) - 1
-                found.append(row + place)
-                at = data.find(needle, int(ends[row + place]) - start)
+                one = row + int(np.searchsorted(starts[row:end], start + at, "right")) - 1
+                after = int(ends[one]) - start
+                if says(lines[int(starts[one]) - start : after], q.lower()):
+                    found.append(one)
+                at = data.find(needle, after)
             row = end
-        return np.array([one for one in found if self._says(file, one, q.lower())], int)
+        return np.array(found, int)
 
-    def _says(self, file: BinaryIO, row: int, q: str) -> bool:
-        try:
-            said = self.read(file, row)
-        except Malformed:
-            return False
-        prompt = prompt_of(said)
-        return q in completion_of(said).lower() or bool(prompt) and q in prompt[-1].content.lower()
+
+def says(line: bytes, q: str) -> bool:
+    """Whether the last message or the answer of a row has a text of small letters in it."""
+    try:
+        said = row_of(line)
+    except Malformed:
+        return False
+    if q in completion_of(said).lower():
+        return True
+    prompt = prompt_of(said)
+    return bool(prompt) and q in prompt[-1].content.lower()
 
 
 _AT_ONCE = 2**23  # bytes that are searched at once
