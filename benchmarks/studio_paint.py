@@ -72,11 +72,11 @@ def load(browser: Any, url: str) -> dict[str, float]:
 
 
 def main() -> None:
-    from playwright.sync_api import sync_playwright
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--loads", type=int, default=10)
     asked = parser.parse_args()
+    from playwright.sync_api import sync_playwright
+
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name) / "runs"
         chromium = shutil.which("chromium")

@@ -139,6 +139,10 @@ reference answer there.
   counted.
 - Where `chosen` and `rejected` stand beside rated `generations`, that pair is read;
   `--columns chosen=,rejected=` reads the ranking.
+- Beside an answer a prompt of messages may end with an assistant turn that is not empty: the
+  answer goes on from those words, as in TRL, and nothing is learnt of them. Red-team lessons are of
+  that form where an answer begins harmfully and turns; `alignlab sft` reads them, their empty
+  `rejected` too. Such rows are counted.
 - A text that is NaN, or `nan` as pandas writes it, is an empty cell.
 - Margins below 0, answers that begin with their whole prompt, and prompts that are written in some chat
   template already (`<|im_start|>`, `[INST]`, `### Human:`) are counted, and a *look* of the doctor.

@@ -474,7 +474,7 @@ def test_an_ascii_locale_changes_no_file_and_breaks_no_line(tmp_path):
     assert "château" in (tmp_path / "zurück.csv").read_text(encoding="utf-8")
 
 
-NO_FILES = ("os", "RunDir", "Store", "Image", "webbrowser", "reply")
+NO_FILES = ("os", "recorded", "tarfile", "RunDir", "Store", "Image", "webbrowser", "reply")
 """Whose `open` opens no file of text."""
 
 

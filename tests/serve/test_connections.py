@@ -27,8 +27,9 @@ WHOLE = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
 def hasty(policy: Policy) -> Iterator[Running]:
     """A server whose patience is a fraction of a second."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"HEAD_SECONDS": 0.3, "TAKE_SECONDS": 0.5, "TICK": 0.05, "MOST": 20}.items():
+        for name, value in {"HEAD_SECONDS": 0.3, "TAKE_SECONDS": 0.5, "TICK": 0.05}.items():
             patch.setattr(connections, name, value)
+        patch.setattr(connections.Connection, "most", 20)
         server = Running(policy, max_new_tokens=300)
         server.socket.setsockopt(
             socket.SOL_SOCKET, socket.SO_SNDBUF, 4096

@@ -70,7 +70,7 @@ class Speaker:
     def memory(self) -> int | None:
         """Bytes that the process holds; None where the system does not say."""
         try:
-            pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+            pages = int(Path(f"/proc/{self._process.pid}/statm").read_text(encoding="ascii").split()[1])
         except (OSError, ValueError, IndexError):
             return None
         return pages * os.sysconf("SC_PAGE_SIZE")

@@ -147,7 +147,7 @@ class RealSettings:
     affirmed: int = setting(10, "harmless requests that are answered by an affirmation", at_least=1)
     judge: str = setting("refusal", "who says whether an answer refuses", names="verdicts")
     refuse: SFTSettings = field(
-        default_factory=lambda: SFTSettings(epochs=2.0, batch=8, optim=OptimSettings(lr=2e-5))
+        default_factory=lambda: SFTSettings(epochs=2.0, batch=8, optim=OptimSettings(lr=2e-4))
     )
     positions: PositionSettings = field(
         default_factory=lambda: PositionSettings(
@@ -167,7 +167,7 @@ class RealSettings:
         default_factory=lambda: RelearnSettings(
             doses="10",
             sft=SFTSettings(
-                epochs=5.0, batch=5, held_out=0.0, optim=OptimSettings(lr=2e-5, schedule="constant")
+                epochs=5.0, batch=5, held_out=0.0, optim=OptimSettings(lr=2e-4, schedule="constant")
             ),
             sampling=SamplingSettings(max_new_tokens=64),
         )
