@@ -10,7 +10,7 @@ import pytest
 
 from alignlab.evals.statistics import Z
 from alignlab.votes.figures import Said
-from alignlab.votes.learning import FIRST, Curve, fit, learning, logistic
+from alignlab.votes.learning import FIRST, PRIOR, Curve, fit, learning, logistic
 from alignlab.votes.power import FEWEST, better_next, power, spread, votes_for
 
 from .asking import new_id, ranking
@@ -179,7 +179,7 @@ def test_the_simple_judge_has_no_slope_left() -> None:
     generator = np.random.default_rng(0)
     x = generator.normal(size=(200, 5))
     y = (generator.random(200) < 1 / (1 + np.exp(-2 * x[:, 0]))).astype(float)
-    weights = logistic(x, y, steps=30)
+    weights = logistic(x, y, prior=PRIOR)
     p = 1 / (1 + np.exp(-x @ weights))
     assert np.abs(x.T @ (y - p) - weights).max() < 1e-6
     assert weights[0] > 1 > np.abs(weights[1:]).max()

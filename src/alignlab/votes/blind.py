@@ -18,6 +18,7 @@ import numpy as np
 from sqlalchemy import Connection, select
 
 from ..errors import DataError
+from ..evals.logistic import curvature_and_slope, logistic, sigmoid
 from ..evals.statistics import Z, win_rate
 from ..records import Ranking
 from . import fold, schema
@@ -29,7 +30,6 @@ from .writer import Transaction
 
 SPARE = 10  # one item more for each so many planned votes: some items are skipped
 PRIOR = 2.0  # standard deviation of each coefficient, in log-odds: what keeps 60 of 60 finite
-STEPS = 25  # of Newton's method
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,8 @@ def figures(votes: Sequence[Said], plan: Plan) -> dict[str, Any]:
         1.0 if said.given["order"][0] == second else -1.0 for said, second in zip(votes, seconds, strict=True)
     ]
     lengths = [_doublings(said.asked, second) for said, second in zip(votes, seconds, strict=True)]
-    equal, first_seen, longer = _fitted(np.array([[1.0] * len(votes), places, lengths]), np.array(preferred))
+    columns = [[1.0] * len(votes), places, lengths]
+    equal, first_seen, longer = _fitted(np.array(columns).T, np.array(preferred))
     return {
         "won": [signs.count(-1), signs.count(1)],
         "ties": signs.count(0),
@@ -147,20 +148,15 @@ def _doublings(asked: Ranking, second: int) -> float:
     return math.log2(words[second] / words[1 - second])
 
 
-def _fitted(columns_KN: np.ndarray, y_N: np.ndarray) -> list[dict[str, Any]]:
-    """S of the rate that each of K coefficients of a logistic model of y stands for, by Newton's method."""
-    beta, prior = np.zeros(len(columns_KN)), np.eye(len(columns_KN)) / PRIOR**2
-    spread = prior
-    for _ in range(STEPS):
-        p = 1 / (1 + np.exp(-(beta @ columns_KN)))
-        spread = np.linalg.inv((columns_KN * p * (1 - p)) @ columns_KN.T + prior)
-        step = spread @ (columns_KN @ (y_N - p) - prior @ beta)
-        beta = beta + step / max(1.0, np.abs(step).max())
-    half = Z * np.sqrt(np.diag(spread))
-    low, mean, high = (1 / (1 + np.exp(-each)) for each in (beta - half, beta, beta + half))
+def _fitted(x_NK: np.ndarray, y_N: np.ndarray) -> list[dict[str, Any]]:
+    """S of the rate that each of K coefficients of a logistic model of y stands for; intervals by Laplace."""
+    beta_K = logistic(x_NK, y_N, prior=PRIOR)
+    curvature_KK, _ = curvature_and_slope(x_NK, y_N, beta_K, prior=PRIOR)
+    half_K = Z * np.sqrt(np.diag(np.linalg.inv(curvature_KK)))
+    low, mean, high = map(sigmoid, (beta_K - half_K, beta_K, beta_K + half_K))
     return [
         {"mean": float(mean[k]), "ci": [float(low[k]), float(high[k])], "n": len(y_N)}
-        for k in range(len(beta))
+        for k in range(len(beta_K))
     ]
 
 

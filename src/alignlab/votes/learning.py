@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..evals.logistic import logistic
 from .figures import Said
 
 FIRST = 40
@@ -24,7 +25,7 @@ LEAST, RATIO = 10, 2**0.5
 FOLDS, DRAWS = 5, 4
 WORDS = 64
 """Features of words, by their hash; one more is the length."""
-RIDGE = 1.0
+PRIOR = 1.0  # standard deviation of each weight; a pair has no first, so that there is no constant
 EXPONENTS = np.linspace(0.1, 2.0, 39)
 SCATTER = 0.7
 """A curve that leaves more of the variance of its points than this explains nothing."""
@@ -131,26 +132,10 @@ def _points(x: np.ndarray, y: np.ndarray, questions: Sequence[str], seed: int) -
         for _ in range(DRAWS):
             order = draw.permutation(learn)
             for size in sizes:
-                weights = logistic(x[order[:size]], y[order[:size]])
+                weights = logistic(x[order[:size]], y[order[:size]], prior=PRIOR)
                 said = x[test] @ weights
                 score = np.where(said == 0, 0.5, (said > 0) == (y[test] > 0.5))
                 right[size][0] += float(score.sum())
                 right[size][1] += len(test)
     assert all(a < b for a, b in pairwise(sizes))
     return [{"n": size, "right": hits / count} for size, (hits, count) in right.items()]
-
-
-def logistic(x_NF: np.ndarray, y_N: np.ndarray, *, ridge: float = RIDGE, steps: int = 6) -> np.ndarray:
-    """(F,) weights of a logistic model without a constant (a pair has no first), by Newton's method on the
-    log-likelihood less ridge / 2 |w|^2.
-    """
-    weights = np.zeros(x_NF.shape[1])
-    for _ in range(steps):
-        p = 0.5 * (1 + np.tanh(x_NF @ weights / 2))
-        slope = x_NF.T @ (y_N - p) - ridge * weights
-        curved = (x_NF * (p * (1 - p))[:, None]).T @ x_NF + ridge * np.eye(len(weights))
-        step = np.linalg.solve(curved, slope)
-        weights += step
-        if np.abs(step).max() < 1e-6:
-            break
-    return weights

@@ -22,8 +22,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, stdtrit
+from scipy.special import stdtrit
 
+from ..evals.logistic import curvature_and_slope, logistic, sigmoid
 from ..evals.statistics import mean_by_prompt
 from .figures import Said
 from .manner import FEATURES, manner_of
@@ -90,17 +91,8 @@ def fit(pairs: Pairs, scale: np.ndarray, begin: np.ndarray | None = None, keep: 
     Args:
         begin: weights to start from. keep: which pairs count; None = all.
     """
-    weights = np.zeros(len(scale)) if begin is None else begin
-    value = _objective(pairs, scale, weights, keep)
-    for _ in range(50):
-        step = np.linalg.solve(*_curvature_and_slope(pairs, scale, weights, keep))
-        share = 1.0
-        while (better := _objective(pairs, scale, weights + share * step, keep)) < value - 1e-12:
-            share /= 2
-        weights, gained, value = weights + share * step, better - value, better
-        if gained < 1e-10:
-            break
-    return weights
+    x, wins, counts = _chosen(pairs, scale, keep)
+    return logistic(x, wins, prior=PRIOR, counts_N=counts, begin_F=begin)
 
 
 def _chosen(pairs: Pairs, scale: np.ndarray, keep: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -110,20 +102,9 @@ def _chosen(pairs: Pairs, scale: np.ndarray, keep: Any) -> tuple[np.ndarray, np.
     return x[keep], pairs.wins[keep], pairs.counts[keep]
 
 
-def _objective(pairs: Pairs, scale: np.ndarray, weights: np.ndarray, keep: Any) -> float:
-    x, wins, counts = _chosen(pairs, scale, keep)
-    logits = x @ weights
-    likely = wins * logits - np.logaddexp(0, logits)
-    return float(counts @ likely - weights @ weights / (2 * PRIOR**2))
-
-
-def _curvature_and_slope(
-    pairs: Pairs, scale: np.ndarray, weights: np.ndarray, keep: Any = None
-) -> tuple[np.ndarray, np.ndarray]:
-    x, wins, counts = _chosen(pairs, scale, keep)
-    p = expit(x @ weights)
-    curvature = (x * (counts * p * (1 - p))[:, None]).T @ x + np.eye(len(scale)) / PRIOR**2
-    return curvature, x.T @ (counts * (wins - p)) - weights / PRIOR**2
+def _curvature(pairs: Pairs, scale: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    x, wins, counts = _chosen(pairs, scale, None)
+    return curvature_and_slope(x, wins, weights, prior=PRIOR, counts_N=counts)[0]
 
 
 def without_each(pairs: Pairs, scale: np.ndarray, weights: np.ndarray, of: np.ndarray) -> np.ndarray:
@@ -136,8 +117,8 @@ def without_each(pairs: Pairs, scale: np.ndarray, weights: np.ndarray, of: np.nd
     if count <= EXACT:
         return np.stack([fit(pairs, scale, weights, of != group) for group in range(count)])
     x, wins, counts = _chosen(pairs, scale, None)
-    p = expit(x @ weights)
-    whole, _ = _curvature_and_slope(pairs, scale, weights)
+    p = sigmoid(x @ weights)
+    whole = _curvature(pairs, scale, weights)
     slopes = np.zeros((count, len(scale)))
     np.add.at(slopes, of, x * (counts * (wins - p))[:, None])
     curved = np.zeros((count, len(scale), len(scale)))
@@ -250,7 +231,7 @@ def _right(pairs: Pairs, scale: np.ndarray, by_item: np.ndarray) -> dict[str, An
 def _weightiest(
     pairs: Pairs, scale: np.ndarray, weights: np.ndarray, by_vote: np.ndarray, votes: Sequence[Said]
 ) -> list[dict[str, Any]]:
-    curvature, _ = _curvature_and_slope(pairs, scale, weights)
+    curvature = _curvature(pairs, scale, weights)
     moved = by_vote - weights
     far = np.einsum("vf,fg,vg->v", moved, curvature, moved)
     errors = 1 / np.sqrt(np.diagonal(curvature))

@@ -11,7 +11,6 @@ from ...records import Completion, Message, Prompt, Ranking, role_of
 from ...run import derive_seed
 from ...votes import blind as votes
 from ...votes.errors import Refused as NotTaken
-from ...votes.store import has_store
 from ...votes.tasks import task_of
 from .. import schema
 from ..desk import Visit
@@ -75,7 +74,7 @@ def _pair(first: Mapping[str, Any], second: Mapping[str, Any], sides: tuple[str,
 
 def result(visit: Visit, asked: schema.BlindResultAsked) -> schema.BlindResult:
     """How a blind comparison ended; until the planned votes are there, how many there are and no more."""
-    if not has_store(visit.desk.inside.root):
+    if not visit.desk.has_store:
         raise Refused(404, "there is no such task")
     with visit.desk.store.reading() as connection:
         task, _ = task_of(connection, asked.id)

@@ -15,7 +15,6 @@ from ...redteam.finding import Finding, Twin, twin_of
 from ...redteam.judging import Judged, completion_of, write_queue
 from ...text.lists import by_comma
 from ...votes import labels as said
-from ...votes.store import has_store
 from ...votes.writer import head_of
 from .. import paging, schema
 from ..campaigns import COMPLIED, LABELS, SEVERITIES, STAGE, Asked, Campaign, Found, rounds_of
@@ -214,7 +213,7 @@ def _attempted(one: Asked, row: Mapping[str, Any], labels: Said) -> schema.Attem
 
 def _labels(desk: Desk) -> tuple[Said, str]:
     """By subject, and the head of the store's history; nothing where there is no store yet."""
-    if not has_store(desk.inside.root):
+    if not desk.has_store:
         return {}, ""
     with desk.store.reading() as connection:
         head = head_of(connection)

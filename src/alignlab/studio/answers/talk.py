@@ -13,7 +13,6 @@ from ...defences.middleware import DEFENCES, check
 from ...errors import UserError
 from ...records import Completion, Message, Prompt, Ranking
 from ...votes import blind as votes
-from ...votes.store import has_store
 from ...votes.tasks import task_of, tasks_of
 from .. import lists, models, schema, speakers, talk
 from ..asking import Said
@@ -53,7 +52,7 @@ def listed(visit: Visit, asked: schema.Nothing) -> schema.Models:
 
 def _tasks(desk: Desk) -> list[schema.TaskToVote]:
     """Open tasks of pairs; none of a blind comparison, which has its own."""
-    if not has_store(desk.inside.root):
+    if not desk.has_store:
         return []
     with desk.store.reading() as connection:
         found = {name: (id, *task_of(connection, id)) for name, id in tasks_of(connection).items()}

@@ -10,7 +10,6 @@ from typing import Literal
 from pydantic import Field
 
 from ...votes import figures
-from ...votes.store import has_store
 from ...votes.tasks import task_of
 from ..desk import Desk
 from ..problems import Refused
@@ -75,7 +74,7 @@ class Learn(Part):
 
 def task_name(desk: Desk, task: str) -> str:
     """A task of the store. Raises Refused: 404."""
-    if not has_store(desk.inside.root):
+    if not desk.has_store:
         raise Refused(404, "there is no task yet", remedy="make one: alignlab studio import FILE --task NAME")
     with desk.store.reading() as connection:
         return task_of(connection, task)[0].name
