@@ -260,6 +260,12 @@ def test_a_command_that_would_be_done_twice_is_refused(
     assert said in capsys.readouterr().err
 
 
+def test_a_command_of_one_process_names_those_of_several(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["kto", "--devices", "2"]) == 3
+    said = capsys.readouterr().err
+    assert "one process" in said and "sft" in said
+
+
 def test_devices_that_cannot_be_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["sft", "--devices", "0"]) == 3
     assert "--devices 0" in capsys.readouterr().err

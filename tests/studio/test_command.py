@@ -33,6 +33,7 @@ from studio.conftest import Studio, filling
 from alignlab.cli.commands import COMMANDS, imported
 from alignlab.studio.table import TABLE
 imported(COMMANDS["studio"].target)
+assert "scipy" not in sys.modules, "a start waits for it"
 studio = Studio(Path({str(folder)!r}))
 fill = filling(studio)
 for row in TABLE:

@@ -31,10 +31,7 @@ def join(name: str) -> None:
     from ..run import ranks
 
     if ranks.size() > 1 and name not in TOGETHER:
-        raise ConfigError(
-            f"alignlab {name} works in one process, and {ranks.size()} were started",
-            remedy="several share the work of " + ", ".join(TOGETHER),
-        )
+        raise alone(name)
     if ranks.rank():
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         os.environ["ALIGNLAB_PROGRESS"] = "file"
@@ -54,6 +51,13 @@ def in_touch() -> Iterator[None]:
         if ranks.size() == 1 or "gloo" not in str(error) and "Dist" not in type(error).__name__:
             raise
         raise ranks.lost(error) from error
+
+
+def alone(name: str) -> ConfigError:
+    """What a command says that several processes cannot share."""
+    return ConfigError(
+        f"alignlab {name} works in one process", remedy="several share the work of " + ", ".join(TOGETHER)
+    )
 
 
 def start(arguments: Sequence[str], count: int) -> int:

@@ -32,6 +32,8 @@ def run(name: str, arguments: list[str]) -> int:
             raise ConfigError(
                 f"{asked} means nothing here: it belongs to {elsewhere[word]}", remedy="take it out"
             )
+        if word == "devices":
+            raise devices.alone(name)
         raise UserError(
             f"{asked} is not an option of alignlab {name}",
             remedy=meant(name, asked, unknown, options) or f"alignlab {name} --help",

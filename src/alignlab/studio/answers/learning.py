@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...votes import figures, tasks
-from ...votes import style as manner
 from ...votes.rankings import agreed, ceiling_of
-from ...votes.store import has_store
 from .. import schema
 from ..desk import Visit
 from ..heads import figure
@@ -24,7 +22,7 @@ def learn(visit: Visit, asked: schema.Nothing) -> schema.Learn:
     desk, seen = visit.desk, visit.desk.look_for_models()
     done = [head for head in seen.newest if head.status == "done"]
     return schema.Learn(
-        tasks=_tasks(visit) if has_store(desk.inside.root) else [],
+        tasks=_tasks(visit) if desk.has_store else [],
         models=[desk.row(seen, head) for head in done if head.stage in POLICIES][:MOST_RUNS],
         aligned=[desk.row(seen, head) for head in done if head.stage in ALIGNED][:MOST_RUNS],
     )
@@ -44,6 +42,8 @@ def _tasks(visit: Visit) -> list[schema.LearnTask]:
 
 def style(visit: Visit, asked: schema.StyleAsked) -> schema.Style:
     """What a task's votes say of style, at once."""
+    from ...votes import style as manner  # scipy, which a start of the studio need not wait for
+
     task_name(visit.desk, asked.id)
     with visit.desk.store.reading() as connection:
         votes = figures.votes_of(connection, asked.id)
