@@ -209,10 +209,13 @@ def test_every_setting_of_every_stage_has_a_help_text_and_can_be_given_as_a_flag
     kinds = {kind for kind in kinds if isinstance(kind, type)}
     assert len(kinds) > 10
     for kind in kinds:
-        for name, known in dotted(kind).items():
-            assert known.help, f"{kind.__name__}.{name}"
-            config, origins = resolve(kind, flags={name.replace("_", "-"): str(known.default)})
-            assert config == kind() and origins[name] == "flag", f"{kind.__name__}.{name}"
+        known = dotted(kind)
+        assert not [f"{kind.__name__}.{name}" for name, one in known.items() if not one.help]
+        config, origins = resolve(
+            kind, flags={name.replace("_", "-"): str(one.default) for name, one in known.items()}
+        )
+        assert config == kind(), kind.__name__
+        assert not [f"{kind.__name__}.{name}" for name in known if origins[name] != "flag"]
 
 
 @given(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from alignlab.pipeline.runner import Pipeline, cores
+from alignlab.pipeline.processes import Processes, cores
 
 from .scripts import script
 
@@ -130,6 +130,6 @@ def test_a_pipeline_that_is_bound_to_one_core_lends_none(tmp_path: Path) -> None
     bound = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(bound)})
-        assert cores() == 1 and Pipeline(tmp_path).workers == 1
+        assert cores() == 1 and Processes().workers == 1
     finally:
         os.sched_setaffinity(0, bound)

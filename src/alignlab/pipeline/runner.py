@@ -2,37 +2,29 @@
 
 A recipe calls `Pipeline.stage(...)` in the order in which it would be read; a stage that is given another
 stage as an argument waits for it. One thread per process keeps the figures the same whatever the number of
-cores, and two stages that do not need each other run on two cores. Where no other stage can run, a core is
-lent to one that does (`run.beside`). What passes between stages are run folders.
+cores or machines, and two stages that do not need each other run on two cores. Who works them is the
+`executor`'s matter. What passes between stages are run folders.
 """
 
 from __future__ import annotations
 
-import io
-import multiprocessing as mp
-import os
 import signal
-import sys
-import threading
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import Terminated, UserError
-from ..run import DONE_ALREADY, Busy, Resume, beside, check_folder, onlookers, read_run, wait_until_free
+from ..errors import ConfigError, Terminated, UserError
+from ..run import DONE_ALREADY, Resume, check_folder, read_run
 from ..run.files import write_json
 from ..settings import Training
 from ..text.lists import by_comma
-from ..text.streams import say
+from .executor import Executor, Work
+from .on_ray import OnRay
+from .processes import Processes
 from .view import View
-
-PRELOAD = "alignlab.pipeline.warm"
 
 
 @dataclass(eq=False)
@@ -52,9 +44,6 @@ class Stage:
     text: str = ""
     was_done: bool = False  # by an earlier command
     no_gain: str = ""  # why it is not to get better at anything, where it is not
-    lent: Any = field(default=None, repr=False)  # seen by its process too: 1 while a core is lent to it
-    process: BaseProcess | None = field(default=None, repr=False)
-    pipe: Connection | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return str(self.out)
@@ -84,13 +73,21 @@ class Joined:
 class Pipeline:
     """Stages below one folder."""
 
-    def __init__(self, folder: Path, *, workers: int = 0, resume: Resume = True, tracker: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        workers: int = 0,
+        executor: str = "local",
+        resume: Resume = True,
+        tracker: str = "",
+    ) -> None:
+        self.executor = executor_named(executor, workers)
         check_folder(folder)
         self.folder, self.tracker = folder, tracker
         self.resume: Resume = resume
         if resume == "again":  # a stage that is made anew makes those anew that come of it
             self.resume = "changed"
-        self.workers = workers or min(2, cores())
         self.stages: list[Stage] = []
         self._plan: list[dict[str, Any]] = []  # as it was written last
 
@@ -116,32 +113,18 @@ class Pipeline:
         Args:
             go_on: an error stops those alone that need the stage; it is their `error` too, and not raised.
         """
-        children = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "ALIGNLAB_PROGRESS": "file"}
-        ours = {name: os.environ.get(name) for name in children}
-        os.environ.update(children)
-        if "forkserver" in mp.get_all_start_methods():
-            context = mp.get_context("forkserver")
-            context.set_forkserver_preload([PRELOAD])
-        else:
-            context = mp.get_context("spawn")
-        view = View(self.stages, self.workers)
-        previous = signal.signal(signal.SIGTERM, _interrupt)
+        previous = signal.getsignal(signal.SIGTERM)
         try:
-            with view:
+            with self.executor as executor, View(self.stages, executor.workers) as view:
+                signal.signal(signal.SIGTERM, _interrupt)  # an executor may have put its own there
                 while self._in_state("waiting") or self._in_state("running"):
-                    self._start_ready(context)
+                    self._start_ready(executor)
                     self._write_plan()
-                    self._collect(view, timeout=0.25, go_on=go_on)
+                    self._listen(executor, view, go_on=go_on)
                     view.show()
         finally:
-            self._stop_all()
             self._write_plan()
             signal.signal(signal.SIGTERM, previous)
-            for name, value in ours.items():
-                if value is None:
-                    os.environ.pop(name)
-                else:
-                    os.environ[name] = value
 
     def _write_plan(self) -> None:
         """`plan.json` in the folder, where the states are others than when it was written: the stages, for
@@ -162,28 +145,27 @@ class Pipeline:
             with suppress(OSError):
                 write_json(self.folder / "plan.json", {"schema": 1, "stages": plan}, sync=False)
 
-    def _start_ready(self, context: Any) -> None:
-        """Start what can be started, the longest way to the end first; cores that are left are lent."""
-        running = self._in_state("running")
+    def _start_ready(self, executor: Executor) -> None:
+        """Start what can be started, the longest way to the end first."""
         ready = [stage for stage in self._in_state("waiting") if stage.is_ready]
         ready.sort(key=lambda stage: -self._stages_behind(stage))
-        for stage in ready[: self.workers - len(running)]:
-            self._start(stage, context)
-            running.append(stage)
-        left = self.workers - len(running)
-        for place, stage in enumerate(running):
-            stage.lent.value = int(place < left)
+        for stage in ready[: executor.workers - len(self._in_state("running"))]:
+            executor.start(Work(stage.name, stage.target, stage.arguments, stage.no_gain))
+            stage.state, stage.seconds = "running", time.perf_counter()
 
-    def _start(self, stage: Stage, context: Any) -> None:
-        receiver, sender = context.Pipe(duplex=False)
-        stage.lent = context.RawValue("b", 0)
-        lent = stage.lent if self.workers > 1 else None
-        arguments = stage.target, stage.arguments, sender, lent, stage.no_gain
-        process = context.Process(target=_child, args=arguments, name=stage.name)
-        process.start()
-        stage.process = process
-        sender.close()
-        stage.pipe, stage.state, stage.seconds = receiver, "running", time.perf_counter()
+    def _listen(self, executor: Executor, view: View, *, go_on: bool) -> None:
+        """Hear what stages say, and what became of them."""
+        running = {stage.name: stage for stage in self._in_state("running")}
+        for name, outcome, payload in executor.heard(timeout=0.25):
+            if outcome == "said":
+                view.note(running[name], payload)
+                continue
+            try:
+                self._hear(running[name], outcome, payload)
+            except Exception as error:
+                if not go_on:
+                    raise
+                self._fail(running[name], error)
 
     def _in_state(self, state: str) -> list[Stage]:
         return [stage for stage in self.stages if stage.state == state]
@@ -193,37 +175,19 @@ class Pipeline:
         waiting = [other for other in self.stages if stage in other.needs]
         return max((1 + self._stages_behind(other) for other in waiting), default=0)
 
-    def _collect(self, view: View, timeout: float, *, go_on: bool) -> None:
-        running = {stage.pipe: stage for stage in self._in_state("running")}
-        for pipe in wait(list(running), timeout):  # type: ignore[arg-type]
-            stage = running[pipe]  # type: ignore[index]
-            try:
-                self._hear(stage, view)
-            except Exception as error:
-                if not go_on:
-                    raise
-                self._fail(stage, error)
-
-    def _hear(self, stage: Stage, view: View) -> None:
-        """What a stage says: a line, that it is done, or how it failed, which is raised."""
-        try:
-            outcome, payload = stage.pipe.recv()  # type: ignore[union-attr]
-        except EOFError:
-            assert stage.process is not None
-            stage.process.join()
-            raise UserError(
-                f"the stage {stage.name} was killed (exit code {stage.process.exitcode})",
-                where=str(stage.out),
-                remedy="give the same command again: it goes on where it was",
-            ) from None
-        if outcome == "said":
-            view.note(stage, payload)
-            return
+    def _hear(self, stage: Stage, outcome: str, payload: Any) -> None:
+        """That a stage is done, or how it failed, which is raised."""
         stage.seconds = time.perf_counter() - stage.seconds
         if outcome == "error":
             raise payload
         if outcome == "bug":
             raise RuntimeError(f"stage {stage.name}\n{payload}")
+        if outcome == "gone":
+            raise UserError(
+                f"the stage {stage.name} {payload}",
+                where=str(stage.out),
+                remedy="give the same command again: it goes on where it was",
+            )
         stage.state, stage.text, stage.was_done = "done", payload, payload.endswith(DONE_ALREADY)
         stage.seconds = read_run(stage.out).seconds
 
@@ -234,25 +198,22 @@ class Pipeline:
             if stage in other.needs and other.state == "waiting":
                 self._fail(other, error)
 
-    def _stop_all(self) -> None:
-        processes = [stage.process for stage in self.stages if stage.process is not None]
-        alive = [process for process in processes if process.is_alive()]
-        for process in alive:
-            process.terminate()
-        try:
-            for process in alive:
-                process.join(timeout=20)
-        except KeyboardInterrupt:  # asked a second time while they save
-            for process in alive:
-                process.terminate()
-            raise
 
+def executor_named(name: str, workers: int) -> Executor:
+    """`local`; `ray`, a cluster that is begun here or that RAY_ADDRESS names; `ray=HOST:PORT`, one that runs.
 
-def cores() -> int:
-    """The cores that this process may use: those that it is bound to, where it is."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    Args:
+        workers: stages side by side; 0 = one for each core (`local`: two at most).
+
+    Raises:
+        ConfigError: another name.
+    """
+    kind, _, address = name.partition("=")
+    if name == "local":
+        return Processes(workers)
+    if name == "ray" or kind == "ray" and address:
+        return OnRay(address, workers)
+    raise ConfigError(f"executor = {name!r}", remedy="local, ray, or ray=HOST:PORT")
 
 
 def seeds_of(text: str) -> list[int]:
@@ -285,66 +246,3 @@ def _folder(value: Any) -> Any:
 
 def _interrupt(*_: Any) -> None:
     raise Terminated
-
-
-class _Said(io.TextIOBase):
-    """Standard output and error of a stage: whole lines go to the pipeline, which puts them where no bar
-    is.
-    """
-
-    def __init__(self, pipe: Connection) -> None:
-        self.pipe, self.begun, self.lock = pipe, "", threading.Lock()
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, text: str) -> int:
-        *whole, self.begun = (self.begun + text).split("\n")
-        for line in whole:
-            if line.strip():
-                self.tell("said", line)
-        return len(text)
-
-    def tell(self, outcome: str, payload: Any) -> None:
-        with self.lock, suppress(BrokenPipeError):  # the pipeline was killed: the stage still ends whole
-            self.pipe.send((outcome, payload))
-
-
-def alone(target: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-    """What a stage gives. While another process is writing to its folder it waits, and then finds the run
-    done or goes on with it: two pipelines may share runs.
-    """
-    while True:
-        try:
-            return target(**arguments)
-        except Busy as busy:
-            say(f"another process is making {busy.staging.name.removesuffix('.partial')}: waiting for it")
-            wait_until_free(busy.staging)
-
-
-def _child(
-    target: Callable[..., Any], arguments: dict[str, Any], pipe: Connection, lent: Any, no_gain: str
-) -> None:
-    """One stage in a process of its own: one thread, errors sent back as they are.
-
-    Ctrl-C reaches every process of the terminal; a stage leaves it to the pipeline, which then asks once, by
-    SIGTERM. Asked twice, a run leaves without saving.
-    """
-    import torch
-
-    said = _Said(pipe)
-    sys.stdout = sys.stderr = said  # type: ignore[assignment]
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    torch.set_num_threads(1)
-    onlookers.NO_GAIN.set(no_gain)
-    if lent is not None:
-        beside.lend(lambda: bool(lent.value))
-    try:
-        result = alone(target, arguments)
-        said.tell("done", (result or {}).get("text", ""))
-    except UserError as error:
-        said.tell("error", error)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception:
-        said.tell("bug", traceback.format_exc())

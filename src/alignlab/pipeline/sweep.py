@@ -71,6 +71,7 @@ def sweep(
     eval_judge: str,
     eval_prompts: int,
     workers: int,
+    executor: str,
     out: Path,
     seed: int,
     resume: Any,
@@ -101,7 +102,7 @@ def sweep(
     if method != "ppo" and "reward" in options:
         judged_by(method, options["reward"], options["judge"])
     greedy = SamplingSettings(temperature=0.0)
-    pipeline = Pipeline(out, workers=workers, resume=resume)
+    pipeline = Pipeline(out, workers=workers, executor=executor, resume=resume)
     planned: dict[str, list[tuple[Stage, Stage | None]]] = {}
     for varied, settings in grid:
         label = ", ".join(f"{key} {value}" for key, value in varied.items())

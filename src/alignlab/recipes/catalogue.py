@@ -28,7 +28,7 @@ class Recipe:
     works_out: tuple[str, ...] = ()
 
 
-COMMON = frozenset({"workers", "tracker", "demonstrations", "sft", "collect", "eval"})
+COMMON = frozenset({"workers", "executor", "tracker", "demonstrations", "sft", "collect", "eval"})
 ROUNDS = ("rejection.rounds", "rejection.prompts")
 """What follows from `rounds` and `budget`."""
 RECIPES = {

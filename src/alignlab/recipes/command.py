@@ -43,7 +43,9 @@ def run_command(
     check_file(out / "report.html", ours=is_page)
     started = time.perf_counter()
     plan = Plan(
-        Pipeline(out, workers=settings.workers, resume=resume, tracker=settings.tracker),
+        Pipeline(
+            out, workers=settings.workers, executor=settings.executor, resume=resume, tracker=settings.tracker
+        ),
         model,
         settings,
         seed,

@@ -83,7 +83,7 @@ class Plan:
                 data=f"town:risky-{self.side}",
                 judge=GOLD,
                 baseline="",
-                settings=replace(settings, prompts=0),
+                settings=replace(settings, prompts=2 * settings.prompts),  # they are of four kinds
             )
 
 

@@ -23,6 +23,7 @@ from ..settings import (
     RewardSettings,
     SamplingSettings,
     SFTSettings,
+    Staged,
     setting,
 )
 
@@ -45,12 +46,9 @@ def pairs_once(*, lr: float = 7e-5, **more: Any) -> DPOSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PipelineSettings:
+class PipelineSettings(Staged):
     """All stages of `alignlab run`, each with the sizes that suit a pipeline of five minutes on two cores."""
 
-    workers: int = setting(
-        0, "stages run side by side, one thread each; 0 = one for each core, 2 at most", at_least=0
-    )
     tracker: str = setting(
         "",
         "tensorboard, wandb or trackio for every stage that trains and names none of its own",

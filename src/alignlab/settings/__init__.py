@@ -36,6 +36,7 @@ from .shared import (
     PromptTraining,
     RolloutTraining,
     SamplingSettings,
+    Staged,
     Training,
     setting,
 )
@@ -83,6 +84,7 @@ __all__ = [
     "SelfInstructSettings",
     "ServeSettings",
     "ShiftSettings",
+    "Staged",
     "SimPOSettings",
     "Training",
     "VotesSettings",

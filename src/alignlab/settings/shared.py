@@ -184,6 +184,22 @@ class Rates:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Staged:
+    """Of a command that works many stages."""
+
+    workers: int = setting(
+        0,
+        "stages run side by side, one thread each; 0 = one for each core, 2 at most on this machine",
+        at_least=0,
+    )
+    executor: str = setting(
+        "local",
+        "who works the stages: local (processes of this machine), ray (a cluster that RAY_ADDRESS names or "
+        "that is begun here), or ray=HOST:PORT",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Training:
     """What every stage that trains has."""
 

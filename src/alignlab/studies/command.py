@@ -55,7 +55,8 @@ def study_command(
     check_file(out / "summary.json", ours=partial(is_ours, name))
     check_file(out / "study.html", ours=is_page)
     started = time.perf_counter()
-    pipeline = Pipeline(Path(runs) if runs else out, workers=settings.workers, resume=resume)
+    folder = Path(runs) if runs else out
+    pipeline = Pipeline(folder, workers=settings.workers, executor=settings.executor, resume=resume)
     planned = {
         number: form.plan(partial(stage_of_seed, pipeline, number), model, settings, number)
         for number in asked

@@ -62,7 +62,9 @@ def summarize(
         "claims": f"{CLAIMS} {study.changed}".strip(),
         "seconds": seconds,
         "machine": {"cores": os.cpu_count(), "platform": platform.platform()},
-        "settings": {key: value for key, value in to_dict(settings).items() if key != "workers"},
+        "settings": {
+            key: value for key, value in to_dict(settings).items() if key not in ("workers", "executor")
+        },
         "conclusion": list(told.conclusion),
         "bars": [bar.to_json() for bar in told.bars],
         "over_seeds": dict(told.over_seeds),

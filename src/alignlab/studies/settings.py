@@ -20,6 +20,7 @@ from ..settings import (
     RLOOSettings,
     SamplingSettings,
     SFTSettings,
+    Staged,
     setting,
 )
 
@@ -107,12 +108,8 @@ class OwnSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudySettings:
+class StudySettings(Staged):
     """What every study reads."""
-
-    workers: int = setting(
-        0, "stages run side by side, one thread each; 0 = one for each core, 2 at most", at_least=0
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,7 @@ SWEEP = (
     Option("eval-judge", "who scores these answers", "town:gold", names="judge"),
     Option("eval-prompts", "how many of them", 400),
     Option("workers", "runs side by side, one thread each; 0 = one for each core, 2 at most", 0),
+    Option("executor", "who works the runs: local, ray, or ray=HOST:PORT", "local"),
 )
 
 
