@@ -154,8 +154,8 @@ def steps(path: str) -> list[str]:
     return [quoted or plain for quoted, plain in _STEP.findall(path)]
 
 
-def paths(value: Any, before: str = "") -> Iterator[str]:
-    """Every path to a number, seeds as `*`."""
+def paths(value: Any, before: str = "") -> Iterator[tuple[str, str]]:
+    """Every path to a number, seeds as `*`, with the figure of the first seed; a list is one row."""
     if isinstance(value, Mapping):
         for place, (key, one) in enumerate(value.items()):
             if before == "figures" and place and key.isdigit():
@@ -163,11 +163,10 @@ def paths(value: Any, before: str = "") -> Iterator[str]:
             key = "*" if before == "figures" and key.isdigit() else str(key)
             key = f'"{key}"' if "." in key else key
             yield from paths(one, f"{before}.{key}" if before else key)
-    elif isinstance(value, list):
-        if value:
-            yield f"{before}.0 to {before}.{len(value) - 1}"
+    elif isinstance(value, list) and value:
+        yield f"{before}.0", f"{value[0]}, and on to .{len(value) - 1}"
     elif isinstance(value, int | float):
-        yield before
+        yield before, str(value)
 
 
 def read(path: Path) -> Record:
