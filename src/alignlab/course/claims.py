@@ -125,6 +125,11 @@ class Claim:
             return f"{round(mean):{how}}".replace("-", "−")
         return f"{mean:{how or '.2f'}}".replace("-", "−")
 
+    def shown_as_in_text(self, name: str, how: str = "") -> str:
+        """A figure as `how` says, or else as the claim's own sentence shows it, without its deviation."""
+        found = re.search(rf"\{{{re.escape(name)}:([^}}]+)\}}", self.text)
+        return self.shown(name, how.strip() or (found[1].replace("±", "") if found else ""))
+
     @property
     def own_figures(self) -> list[str]:
         """The values that its sentence shows."""

@@ -33,11 +33,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Series:
-    """Points (x, y, deviation) under a name: a line with markers, bare dots, or a dashed line without markers."""
+    """Points (x, y, deviation) under a name: a line with markers, bare dots, a plain line, or a dashed one."""
 
     name: str
     points: Sequence[tuple[float, float, float]]
-    kind: str = "line"  # line, dots, law
+    kind: str = "line"  # line, dots, plain, law
     labels: Sequence[str] = field(default=())
 
 
@@ -83,7 +83,7 @@ def rect(x: float, y: float, width: float, height: float, fill: str, more: str =
 def svg(parts: Sequence[str], height: float, label: str, width: float = WIDTH) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(label, quote=True)}" '
-        f'viewBox="0 0 {number(width)} {number(height)}">{"".join(parts)}</svg>'
+        f'viewBox="0 0 {number(width)} {number(height)}" preserveAspectRatio="xMinYMin">{"".join(parts)}</svg>'
     )
 
 
@@ -271,6 +271,8 @@ def _sample(one: Series, place: int) -> str:
         return line(-10, 0, 10, 0, COLORS[place % len(COLORS)], 1.4, "3 3")
     if one.kind == "dots":
         return marker(place, 0, 0)
+    if one.kind == "plain":
+        return line(-11, 0, 11, 0, COLORS[place % len(COLORS)], 2.4)
     return line(-11, 0, 11, 0, COLORS[place % len(COLORS)], 2, DASHES[place % len(DASHES)]) + marker(
         place, 0, 0
     )
@@ -281,17 +283,17 @@ def _drawn(
 ) -> list[str]:
     color = COLORS[place % len(COLORS)]
     parts = []
-    if one.kind != "law":
+    if one.kind in ("line", "dots"):
         parts += [line(x, max(top, y - sd), x, min(bottom, y + sd), color, 1.3) for x, y, sd in points if sd]
     if one.kind != "dots" and points:
         path = "L".join(f"{number(x)} {number(y)}" for x, y, _ in points)
-        dash = "3 3" if one.kind == "law" else DASHES[place % len(DASHES)]
+        dash = {"law": "3 3", "plain": ""}.get(one.kind, DASHES[place % len(DASHES)])
         dashed = f' stroke-dasharray="{dash}"' if dash else ""
-        width = 1.4 if one.kind == "law" else 2
+        width = {"law": 1.4, "plain": 2.4}.get(one.kind, 2)
         parts.append(
             f'<path d="M{path}" fill="none" stroke="var(--{color})" stroke-width="{width}"{dashed}/>'
         )
-    if one.kind != "law":
+    if one.kind in ("line", "dots"):
         parts += [marker(place, x, y) for x, y, _ in points]
     for (x, y, _), name in zip(points, one.labels, strict=False):
         right = x > WIDTH - 110

@@ -81,7 +81,7 @@ def pipeline(course: Course) -> str:
         )
         drawings.append(
             f'<div class="way" data-way="{escape(title, quote=True)}"><h4>{escape(title)}</h4>{drawn}'
-            f"<p>{escape(said)} <code>alignlab recipe {name}</code></p></div>"
+            f"<p>{escape(said)} <code>alignlab run --recipe {name}</code></p></div>"
         )
     return f'<div class="ways">{"".join(drawings)}</div>'
 
