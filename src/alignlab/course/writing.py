@@ -164,7 +164,7 @@ class Writer:
         if not (claim := self._claim(name)):
             return self.missing("claim", f"there is no claim {name} (of the value {asked})")
         try:
-            shown = claim.shown(value, how.strip() or _format(claim, value))
+            shown = claim.shown_as_in_text(value, how)
         except DataError as error:
             return self.missing("claim", error.what)
         return f'<a class="value" href="receipts.html#{name}">{escape(shown)}</a>'
@@ -296,12 +296,6 @@ def find_term(word: str, glossary: dict[str, str]) -> str:
     return ""
 
 
-def _format(claim: Claim, value: str) -> str:
-    """How the claim's own sentence shows a value."""
-    found = re.search(rf"\{{{re.escape(value)}:([^}}]+)\}}", claim.text)
-    return found[1].replace("±", "") if found else ""
-
-
 def own_figures(claim: Claim, course: Course) -> str:
     """The figures of a claim's sentence in the reader's own runs; empty where none of them gives them."""
     record = course.own.get(claim.record.name)
@@ -311,7 +305,7 @@ def own_figures(claim: Claim, course: Course) -> str:
     found = []
     for name in claim.own_figures:
         try:
-            found.append(own.shown(name, _format(claim, name)))
+            found.append(own.shown_as_in_text(name))
         except DataError:
             return ""
     return ", ".join(found)
