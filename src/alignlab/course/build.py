@@ -63,15 +63,15 @@ def build(course: Course) -> Site:
     return Site(files, [*course.problems, *writer.problems], writer.anchors)
 
 
-def save(site: Site, out: Path) -> None:
-    """Write the files of a site into a folder.
+def save(files: Mapping[str, str], out: Path) -> None:
+    """Write files, by name, into a folder.
 
     Raises:
         UserError: a file of that name is there which no page of ours is. ResourceError: the disk is full.
     """
-    for name in site.files:
+    for name in files:
         check_file(out / name, ours=is_page)
-    for name, text in site.files.items():
+    for name, text in files.items():
         with whole_file(out / name) as staging:
             staging.write_text(text, encoding="utf-8")
 

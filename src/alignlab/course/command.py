@@ -9,25 +9,33 @@ from typing import Any
 
 from ..errors import UserError
 from ..text.nearest import nearest
-from . import build, checks, course, own, quizzes, records
+from . import build, checks, course, deck, own, quizzes, records
 from .course import Course
 from .places import SITE, lecture_folder
 
 
-def lecture(*, page: str, slides: bool, runs: str, out: str, no_open: bool) -> dict[str, Any]:
+def lecture(*, page: str, slides: bool, minutes: int, runs: str, out: str, no_open: bool) -> dict[str, Any]:
     """Build the pages and open one in the browser, as files.
 
     Raises:
-        UserError: there is no such page, or no such folder of runs.
+        UserError: there is no such page, no lecture of so many minutes, or no such folder of runs.
     """
     found = course.load(lecture_folder())
+    length = str(minutes or found.minutes)
+    if length not in found.lengths:
+        raise UserError(
+            f"there is no lecture of {minutes} minutes", remedy=f"one of: {', '.join(found.lengths)}"
+        )
     if runs:
         found.own = own.of_runs(Path(runs))
     name = "slides" if slides else _page(page, found)
     folder = Path(out or SITE)
-    build.save(build.build(found), folder)
+    site = build.build(found)
+    build.save({**site.files, "slides.html": deck.slides(found)}, folder)
     where = (folder / f"{name}.html").resolve()
-    opened = not no_open and webbrowser.open(where.as_uri())
+    opened = not no_open and webbrowser.open(
+        f"{where.as_uri()}#minutes={length}" if slides else where.as_uri()
+    )
     lines = [f"{'opened' if opened else 'built'} {where}"]
     mine = own.beside(found)
     if runs:

@@ -43,7 +43,7 @@ def thin(value: Any) -> Any:
     text that is no name.
     """
     if isinstance(value, Mapping):
-        if isinstance(value.get("mean"), int | float) and ("ci" in value or "n" in value):
+        if "mean" in value and ("ci" in value or "n" in value):
             return thin(value["mean"])
         return {name: thin(one) for name, one in _by_n(value).items() if not _is_prose(one)}
     if isinstance(value, list | tuple):

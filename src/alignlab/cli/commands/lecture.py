@@ -30,6 +30,7 @@ LECTURE: dict[str, Command] = {
         (
             Option("page", "the page to open, by its number or name; empty = the plan", ""),
             Option("slides", "open the slides", False, switch=True),
+            Option("minutes", "how long the lecture is: 165, 150 or 120; 0 = all of it", 0),
             Option("runs", "a folder of your runs: your figures stand beside the recorded ones", ""),
             Option("out", "the folder into which the pages are built; empty = runs/lecture-site", ""),
             Option("no-open", "build, and open no browser", False, switch=True),
