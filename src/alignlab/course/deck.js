@@ -1,4 +1,3 @@
-"use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const all = [...document.querySelectorAll(".s")];
 const [place, clock, predicted] = ["place", "clock", "predicted"].map((id) => document.getElementById(id));
@@ -123,6 +122,14 @@ function tell() {
   notes.document.getElementById("next").textContent = next ? `Next: ${next.getAttribute("aria-label")}` : "The last slide";
 }
 
+// --- the next of several drawings on a slide
+function other(steps) {
+  const buttons = [...all[at].querySelectorAll(".switch button")];
+  if (!buttons.length) return;
+  const now = buttons.findIndex((button) => button.getAttribute("aria-pressed") === "true");
+  buttons[(now + steps + buttons.length) % buttons.length].click();
+}
+
 // --- keys
 const keys = {
   ArrowRight: () => go(1), PageDown: () => go(1), " ": () => go(1), Enter: () => go(1),
@@ -136,6 +143,7 @@ const keys = {
     plan();
     show(shown.includes(all[at]) ? all[at] : all.slice(at).find((slide) => shown.includes(slide)) || shown[shown.length - 1]);
   },
+  ArrowDown: () => other(1), ArrowUp: () => other(-1),
   "?": () => document.getElementById("help").togglePopover(),
 };
 addEventListener("keydown", (event) => {

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from ..errors import DataError
 from ..evals.statistics import seeds_summary
 from .course import Course
-from .drawing import Axis, Row, Series, bars, beneath, lines
+from .drawing import Axis, Series, beneath, lines
+from .drawing_bars import Row, bars
 from .records import Record
 
 
@@ -289,3 +290,21 @@ def recipes(course: Course) -> str:
         names=("at the end", "after its SFT alone"),
         name="recipes",
     )
+
+
+def clip(course: Course) -> str:
+    """What PPO pays for a token against its ratio: a good one above, a bad one below; clip range 0.2."""
+    grid = [n / 20 for n in range(0, 41)]
+
+    def paid(sign: int, *, clipped: bool) -> list[tuple[float, float, float]]:
+        return [(r, min(r * sign, min(1.2, max(0.8, r)) * sign) if clipped else r * sign, 0.0) for r in grid]
+
+    drawings = []
+    for sign, title, y in ((1, "a good token, A = +1", (0, 2)), (-1, "a bad token, A = −1", (-2, 0))):
+        series = [
+            Series("without the clip", paid(sign, clipped=False), "law"),
+            Series("with it", paid(sign, clipped=True), "plain"),
+        ]
+        axes = Axis("ratio: how much likelier it is now", 0, 2), Axis(f"what is paid for {title}", *y)
+        drawings.append(lines(series, *axes, label=f"The clip on {title}", tall=130))
+    return beneath(*drawings)
