@@ -164,7 +164,7 @@ def _papers(course: Course) -> str:
         shown = "".join(
             f"<dt>{escape(name)}</dt><dd>{escape(str(text))}</dd>" for name, text in facts if text
         )
-        if (ours := course.claims.get(paper.get("ours", ""))) and paper.get("verdict"):
+        if (ours := course.claims.get(paper.get("ours", ""))) and _stands(ours) and paper.get("verdict"):
             shown += (
                 f"<dt>measured here</dt><dd>{escape(ours.sentence())} "
                 f'<a class="receipt" href="receipts.html#{ours.id}">{escape(ours.verdict)}</a></dd>'
