@@ -1,5 +1,5 @@
-"""What `alignlab lecture check` tells: claims that fail, numbers without a source, what is named and is not there,
-words before they are explained, and pages that are hard to read.
+"""What `alignlab lecture check` tells: claims that fail, numbers without a source, what is named and is not
+there, words before they are explained, and pages that are hard to read.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Claims: a sentence, the figures that fill it, and what must hold of them in every seed.
 
-A figure on a page is never typed: it is a path into a record. What a claim says `holds` is arithmetic on its own
-values, read by `ast` and computed here; nothing of it is run as code.
+A figure on a page is never typed: it is a path into a record. What a claim says `holds` is arithmetic on its
+own values, read by `ast` and computed here; nothing of it is run as code.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ _PLAIN = re.compile(r"\+?,?(?:\.\d)?[df%]?$")
 
 
 class BadClaim(DataError):
-    """A claim that cannot be shown: a path that leads nowhere, a value that nobody gives, a sum that is none."""
+    """A claim that cannot be shown: a path that leads nowhere, a value that nobody gives, a sum that is
+    none.
+    """
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,8 @@ class Claim:
         return "".join(shown)
 
     def shown(self, name: str, how: str = "") -> str:
-        """A figure as people read it: `.2f` is the mean over seeds, `±.2f` mean ± standard deviation, `+` shows
-        the sign, `d` a whole number, `%` a share in percent.
+        """A figure as people read it: `.2f` is the mean over seeds, `±.2f` mean ± standard deviation, `+`
+        shows the sign, `d` a whole number, `%` a share in percent.
         """
         values = list(self.value(name).values())
         if spread := _SPREAD.match(how):

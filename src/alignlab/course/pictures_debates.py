@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from ..evals.statistics import seeds_summary
 from .course import Course
-from .drawing import Axis, Row, Series, bars, beneath, lines, stacks
+from .drawing import Axis, Series, beneath, lines
+from .drawing_bars import Row, bars, stacks
 from .pictures_measured import first, over, record
 from .records import NoSuchFigure, Record
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from ..errors import DataError
 from ..evals.statistics import seeds_summary
 from .course import Course
-from .drawing import Axis, Row, Series, bars, beneath, lines
+from .drawing import Axis, Series, beneath, lines
+from .drawing_bars import Row, bars
 from .records import Record
 
 
