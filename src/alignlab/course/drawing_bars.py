@@ -23,20 +23,14 @@ class Row:
 
 def hatched(name: str, color: str) -> str:
     return (
-        f'<pattern id="{name}" width="5" height="5" patternUnits="userSpaceOnUse" '
+        f'<pattern id="fig-{name}" width="5" height="5" patternUnits="userSpaceOnUse" '
         'patternTransform="rotate(45)"><rect width="5" height="5" fill="var(--paper)"/>'
         f'<rect width="2.2" height="5" fill="var(--{color})"/></pattern>'
     )
 
 
 def bars(
-    rows: Sequence[Row],
-    *,
-    label: str,
-    unit: str,
-    names: tuple[str, str] = ("", ""),
-    most: float = 1.0,
-    name: str = "h",
+    rows: Sequence[Row], *, label: str, unit: str, names: tuple[str, str] = ("", ""), most: float = 1.0
 ) -> str:
     """Horizontal bars from 0, each below its name, with the figure and its spread at its end.
 
@@ -44,13 +38,12 @@ def bars(
         unit: what the axis counts.
         names: of the plain and the hatched bar, where rows have both.
         most: the right end of the axis.
-        name: of the hatching on the page, another one for each drawing.
     """
-    parts = [f"<defs>{hatched(name, 'blue')}{hatched(name + '-pale', 'quiet')}</defs>"]
+    parts = [f"<defs>{hatched('bar', 'blue')}{hatched('pale', 'quiet')}</defs>"]
     y, right = 12.0, WIDTH - 92.0
     if names[1]:
         marks = [(rect(-10, -6, 20, 11, "var(--blue)"), names[0])]
-        marks.append((rect(-10, -6, 20, 11, f"url(#{name})", ' stroke="var(--blue)"'), names[1]))
+        marks.append((rect(-10, -6, 20, 11, "url(#fig-bar)", ' stroke="var(--blue)"'), names[1]))
         found, y = legend(marks, y)
         parts += found
         y += 8
@@ -61,11 +54,11 @@ def bars(
         y += 14
         figures = [(row.mean, row.sd, "var(--blue)")]
         if row.pale:
-            figures = [(row.mean, row.sd, f"url(#{name}-pale)")]
+            figures = [(row.mean, row.sd, "url(#fig-pale)")]
         if row.beside:
-            figures.append((*row.beside, f"url(#{name})"))
+            figures.append((*row.beside, "url(#fig-bar)"))
         for mean, sd, fill in figures:
-            edge = ' stroke="var(--blue)"' if fill.endswith(f"#{name})") else ""
+            edge = ' stroke="var(--blue)"' if fill.endswith("-bar)") else ""
             edge = ' stroke="var(--quiet)"' if row.pale else edge
             drawn.append(rect(0, y, mean * scale, 13, fill, edge))
             tip = mean * scale
@@ -91,7 +84,6 @@ def stacks(
     *,
     label: str,
     unit: str,
-    name: str,
     whole: bool = False,
 ) -> str:
     """Bars of parts that lie beside each other, below the name of each; every second part is hatched.
@@ -100,9 +92,10 @@ def stacks(
         parts: (name, color), in their order.
         whole: the parts of each row are all there is, so that no sum stands at its end.
     """
-    defs = "".join(hatched(f"{name}-{place}", color) for place, (_, color) in enumerate(parts) if place % 2)
+    defs = "".join(hatched(f"part-{place}", color) for place, (_, color) in enumerate(parts) if place % 2)
     fills = [
-        f"url(#{name}-{place})" if place % 2 else f"var(--{color})" for place, (_, color) in enumerate(parts)
+        f"url(#fig-part-{place})" if place % 2 else f"var(--{color})"
+        for place, (_, color) in enumerate(parts)
     ]
     edges = [f' stroke="var(--{color})" stroke-width="0.8"' for _, color in parts]
     marks = [(rect(-10, -6, 20, 11, fills[n], edges[n]), part) for n, (part, _) in enumerate(parts)]

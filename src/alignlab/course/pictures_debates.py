@@ -36,7 +36,7 @@ def alignment_tax(course: Course) -> str:
         if name != "twins 0.5":
             rows[f"{title}: its placebo"] = _lost(found, placebo)
     parts = [*((title, color) for title, color in LOST.values()), ("another mistake", "quiet")]
-    return stacks(rows, parts, label="What safety costs", unit="gold lost on harmless requests", name="tax")
+    return stacks(rows, parts, label="What safety costs", unit="gold lost on harmless requests")
 
 
 def _lost(found: Record, arm: str) -> dict[str, float]:
@@ -195,11 +195,10 @@ def oversight(course: Course) -> str:
         list(SAYS.values()),
         label="What the student says",
         unit="share of facts that no lesson told",
-        name="oversight",
         whole=True,
     )
     looks = [Row(title, *over(found, f'figures.*.looks."{name}"')) for name, title in LOOKS.items()]
-    return beneath(above, bars(looks, label="One look", unit="labels that are right", name="looks"))
+    return beneath(above, bars(looks, label="One look", unit="labels that are right"))
 
 
 RUNGS = {

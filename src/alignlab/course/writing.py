@@ -41,6 +41,7 @@ class Writer:
         self.terms: dict[str, str] = {}
         self.page = ""
         self.line = 0
+        self._figures = 0
         self._links: list[tuple[str, str, str]] = []
 
     def write(self, page: Page) -> str:
@@ -263,6 +264,8 @@ class Writer:
             drawn = figures.drawn(block.argument, self.course)
         except DataError as error:
             return f"<p>{self.missing('figure', error.what)}</p>"
+        self._figures += 1  # a name in a drawing is another one wherever it stands
+        drawn = drawn.replace('"fig-', f'"fig{self._figures}-').replace("#fig-", f"#fig{self._figures}-")
         caption = self.blocks(block.body)
         return f'<figure id="{anchor}">{drawn}<figcaption>{caption}</figcaption></figure>\n'
 
