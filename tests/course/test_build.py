@@ -264,6 +264,7 @@ def test_missing_files_stop_nothing(folder: Path) -> None:
         ("pages/1-one.md", "\\beta", "\\oops", "math"),
         ("pages/1-one.md", ":minutes: 3", ":minutes: 30", "plan"),
         ("quiz/1-one.toml", ", right = true", "", "quiz"),
+        ("quiz/1-one.toml", '"slip"', '"slop"', "quiz"),
         ("pages/2-two.md", "It is short.", f"It is {'very long and ' * 24}short.", "reading"),
         (
             "pages/2-two.md",
@@ -287,6 +288,14 @@ def test_check_tells_an_outline_without_a_place(folder: Path) -> None:
         "has no place at '1-one#nowhere'",
         "has 1 bullets, not 62",
     }
+
+
+def test_what_rounds_to_nothing_has_no_minus(folder: Path) -> None:
+    (folder / "record/toy.json").write_text(json.dumps(RECORD).replace("0.1", "-0.301"))
+    claim = course.load(folder).claims["rises"]
+    assert (claim.shown("eight"), claim.shown("eight", "+.1f")) == ("0.07", "+0.1")
+    (folder / "record/toy.json").write_text(json.dumps(RECORD).replace("0.1", "-0.501"))
+    assert course.load(folder).claims["rises"].shown("eight", "±.1f") == "0.0 ± 0.4"
 
 
 def test_a_claim_that_fails_ends_with_exit_code_5(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

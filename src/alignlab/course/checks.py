@@ -37,6 +37,7 @@ def check(course: Course) -> tuple[list[Problem], list[str]]:
     problems += _order(course)
     problems += _outline(course, site)
     problems += _papers(course)
+    problems += _misconceptions(course)
     hard, said = _reading(course)
     return [*dict.fromkeys([*problems, *hard])], said
 
@@ -145,6 +146,16 @@ def _papers(course: Course) -> Iterator[Problem]:
             yield Problem("paper", key, f"names a claim that is not there: {ours}")
         if paper.get("verdict") and paper["verdict"] not in ("agrees", "disagrees", "cannot say"):
             yield Problem("paper", key, f"{paper['verdict']!r} is no verdict")
+
+
+def _misconceptions(course: Course) -> Iterator[Problem]:
+    for name, items in course.quizzes.items():
+        for item in items:
+            for option in item.get("options", []):
+                if (key := option.get("misconception", "")) and key not in course.misconceptions:
+                    yield Problem(
+                        "quiz", f"quiz/{name}.toml, {item['id']}", f"no misconception is called {key}"
+                    )
 
 
 def _reading(course: Course) -> tuple[list[Problem], list[str]]:

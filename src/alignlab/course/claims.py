@@ -116,16 +116,13 @@ class Claim:
         if spread := _SPREAD.match(how):
             over = seeds_summary(values)
             digits = spread[2] or "2"
-            mean = f"{over['mean']:{spread[1]}.{digits}f}"
-            return (mean if over["sd"] is None else f"{mean} ± {over['sd']:.{digits}f}").replace("-", "−")
+            mean = _number(over["mean"], f"{spread[1]}.{digits}f")
+            return mean if over["sd"] is None else f"{mean} ± {over['sd']:.{digits}f}"
         if not _PLAIN.match(how):
             raise self._bad(
                 f"{{{name}:{how}}} is no way to show a figure", "as in {x:.2f}, {x:+.3f}, {x:±.2f}, {x:d}"
             )
-        mean = sum(values) / len(values)
-        if how.endswith("d"):
-            return f"{round(mean):{how}}".replace("-", "−")
-        return f"{mean:{how or '.2f'}}".replace("-", "−")
+        return _number(sum(values) / len(values), how or ".2f")
 
     def shown_as_in_text(self, name: str, how: str = "") -> str:
         """A figure as `how` says, or else as the claim's own sentence shows it, without its deviation."""
@@ -177,6 +174,14 @@ def _claim(name: str, row: Any, records: Mapping[str, Record], file: str) -> Cla
     return Claim(
         name, row["text"], records[row["record"]], values, row["holds"], row.get("says", ""), seeds, file
     )
+
+
+def _number(value: float, how: str) -> str:
+    """A number with a minus of its own width, and none before what rounds to 0."""
+    shown = f"{round(value) if how.endswith('d') else value:{how}}"
+    if not re.search("[1-9]", shown):
+        shown = shown.lstrip("-")
+    return shown.replace("-", "−")
 
 
 _BINARY: dict[type, Callable[[Any, Any], Any]] = {
