@@ -22,7 +22,7 @@ SERVED = 62  # bullets of the outline
 _NUMBER = re.compile(r"(?<![\w.,/–-])\d[\d,]*(?:\.\d+)?(?:\s?%)?(?![\w])")
 _OPEN_ROLE = re.compile(r"\{(?:claim|value|term|cite|page)\}`")
 _YEAR = re.compile(r"(?:19|20)\d\d$")
-_SENTENCE = re.compile(r"[.!?:;]+(?=\s|$)")
+_SENTENCE = re.compile(r"[.!?]+(?=\s|$)")
 _WORD = re.compile(r"[A-Za-z][A-Za-z'’-]*")
 _VOWELS = re.compile(r"[aeiouy]+")
 
