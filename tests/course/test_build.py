@@ -13,6 +13,7 @@ import pytest
 from alignlab import cli
 from alignlab.course import build, checks, command, course, deck, figures, places
 from alignlab.course.course import Course
+from alignlab.errors import DataError
 
 RECORD = {
     "schema": 1,
@@ -264,6 +265,7 @@ def test_missing_files_stop_nothing(folder: Path) -> None:
         ("pages/1-one.md", "\\beta", "\\oops", "math"),
         ("pages/1-one.md", ":minutes: 3", ":minutes: 30", "plan"),
         ("quiz/1-one.toml", ", right = true", "", "quiz"),
+        ("quiz/1-one.toml", '{ text = "right one", right = true }', '"right one"', "quiz"),
         ("quiz/1-one.toml", '"slip"', '"slop"', "quiz"),
         ("pages/2-two.md", "It is short.", f"It is {'very long and ' * 24}short.", "reading"),
         (
@@ -288,6 +290,12 @@ def test_check_tells_an_outline_without_a_place(folder: Path) -> None:
         "has no place at '1-one#nowhere'",
         "has 1 bullets, not 62",
     }
+
+
+def test_a_plan_that_lacks_something_is_told(folder: Path) -> None:
+    (folder / "course.toml").write_text(PLAN.replace("minutes = 12", "hours = 12"))
+    with pytest.raises(DataError, match="the plan lacks 'minutes'"):
+        course.load(folder)
 
 
 def test_what_rounds_to_nothing_has_no_minus(folder: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from alignlab import cli
 from alignlab.course import claims, course, deck, mathml, own, places, quizzes, records
-from alignlab.errors import UserError
+from alignlab.errors import DataError, UserError
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +96,18 @@ def test_records_are_thin_and_name_what_they_hold() -> None:
     assert ('figures.*.rows."b.c".gold', "1") in records.paths(record.document)
 
 
+def test_the_files_of_a_checkout_or_of_the_package_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "HERE", tmp_path / "src" / "alignlab" / "course")
+    with pytest.raises(DataError):
+        places.lecture_folder()
+    for folder in (tmp_path / "lecture", places.HERE / "lecture"):
+        folder.mkdir(parents=True)
+        (folder / "course.toml").touch()
+        assert places.lecture_folder() == folder
+
+
 def test_the_records_are_small() -> None:
     files = list((places.lecture_folder() / "record").glob("*.json"))
     assert len(files) >= 18 and sum(file.stat().st_size for file in files) <= 1_500_000
@@ -140,6 +152,6 @@ def test_slides_are_cut_locked_and_timed(lecture: course.Course) -> None:
 
 def test_mathematics_is_plain_or_refused() -> None:
     assert mathml.mathml(r"\left( x' \right)_{t}^{2}").count("<msubsup>") == 1
-    for latex in (r"\frac{1}{2", r"a}", r"\begin{cases}", "_", r"\text"):
+    for latex in (r"\frac{1}{2", r"a}", r"\begin{cases}", "_", "x_", r"\left", r"\text", "{" * 5000):
         with pytest.raises(mathml.NotPlain):
             mathml.mathml(latex)

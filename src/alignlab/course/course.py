@@ -90,9 +90,16 @@ def load(folder: Path) -> Course:
     course and stops nothing, as long as the plan can be read.
 
     Raises:
-        DataError: there is no plan.
+        DataError: there is no plan, or it lacks something.
     """
-    plan = table_of(folder / "course.toml")
+    path = folder / "course.toml"
+    try:
+        return _course(folder, table_of(path))
+    except (KeyError, TypeError) as error:
+        raise DataError(f"the plan lacks {error}, or has it otherwise", where=str(path)) from None
+
+
+def _course(folder: Path, plan: dict[str, Any]) -> Course:
     problems: list[Problem] = []
     found = records.load(folder / "record")
     said, wrong = claims.load(folder / "claims", found)
@@ -153,19 +160,26 @@ def _quizzes(folder: Path, problems: list[Problem]) -> dict[str, list[dict[str, 
         found[path.stem] = []
         for item in table.get("item", []):
             if wrong := _wrong_item(item):
-                problems.append(Problem("quiz", f"quiz/{path.name}, {item.get('id', '?')}", wrong))
+                name = item.get("id", "?") if isinstance(item, dict) else "?"
+                problems.append(Problem("quiz", f"quiz/{path.name}, {name}", wrong))
             else:
                 found[path.stem].append(item)
     return found
 
 
-def _wrong_item(item: dict[str, Any]) -> str:
+def _wrong_item(item: Any) -> str:
     """Why an item cannot be asked; empty where it can."""
+    if not isinstance(item, dict):
+        return "is no table"
     needs = {"id", "outcome", "question", "why", "lines" if item.get("kind") == "order" else "options"}
     if missing := needs - item.keys():
         return f"has no {', '.join(sorted(missing))}"
     if item.get("kind") == "order":
         return "" if len(item["lines"]) > 1 else "has fewer than two lines"
+    if not all(
+        isinstance(option, dict) and isinstance(option.get("text"), str) for option in item["options"]
+    ):
+        return "has an option that is no table with a text"
     right = [option for option in item["options"] if option.get("right")]
     return "" if len(right) == 1 else f"has {len(right)} right options, not one"
 

@@ -47,7 +47,10 @@ def mathml(latex: str, *, display: bool = False) -> str:
     """
     tokens = [token for token in _TOKEN.findall(latex)]
     rows = _Rows(tokens, display)
-    row = rows.row(until="")
+    try:
+        row = rows.row(until="")
+    except RecursionError:
+        raise NotPlain("too many braces inside each other") from None
     kind = ' display="block"' if display else ""
     return f'<math{kind} aria-label="{escape(latex, quote=True)}"><mrow>{row}</mrow></math>'
 
@@ -117,6 +120,8 @@ class _Rows:
 
     def atom(self) -> str:
         token = self.take()
+        if not token:
+            raise NotPlain("it ends where something is to follow")
         if token == "{":
             return f"<mrow>{self.row('}')}</mrow>"
         if not token.startswith("\\"):
@@ -144,6 +149,8 @@ class _Rows:
 
     def fence(self, stretchy: str) -> str:
         token = self.take()
+        if not token:
+            raise NotPlain("it ends where a bracket is to follow")
         sign = SIGNS.get(token.removeprefix("\\"), token.removeprefix("\\"))
         return "" if sign == "." else f'<mo stretchy="{stretchy}">{escape(sign)}</mo>'
 

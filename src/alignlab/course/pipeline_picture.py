@@ -24,6 +24,19 @@ BOXES = {  # name: x, y, what it says
     "serve": (310, 434, "deployed"),
 }
 WIDE, HIGH = 112, 44
+PAGES = {
+    "demos": "2-sft",
+    "sft": "2-sft",
+    "people": "3-reward",
+    "reward": "3-reward",
+    "rl": "4-rlhf",
+    "dpo": "4-rlhf",
+    "best": "1-problem",
+    "ai": "5-constitution",
+    "red": "6-safety",
+    "serve": "bridge",
+}
+"""Where a box is explained."""
 WAYS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "instructgpt": (
         "OpenAI (InstructGPT)",
@@ -69,7 +82,7 @@ def pipeline(course: Course) -> str:
     """
     drawings = []
     for name, (title, way, said) in WAYS.items():
-        boxes = [_box(box, box in way) for box in BOXES]
+        boxes = [_box(box, box in way, course) for box in BOXES]
         arrows = [_arrow(a, b) for a, b in zip(way, way[1:], strict=False)]
         tip = (
             f'<defs><marker id="fig-tip-{name}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
@@ -89,13 +102,15 @@ def pipeline(course: Course) -> str:
     return f'<div class="ways">{"".join(drawings)}</div>'
 
 
-def _box(name: str, on: bool) -> str:
+def _box(name: str, on: bool, course: Course) -> str:
     x, y, said = BOXES[name]
     look = 'fill="var(--raised)" stroke="var(--blue)" stroke-width="2"'
     if not on:
         look = 'fill="none" stroke="var(--line)" stroke-dasharray="4 3"'
     drawn = f'<rect x="{x}" y="{y}" width="{WIDE}" height="{HIGH}" rx="7" {look}/>'
-    return drawn + text(x + WIDE / 2, y + HIGH / 2 + 4, said, anchor="middle", soft=not on)
+    drawn += text(x + WIDE / 2, y + HIGH / 2 + 4, said, anchor="middle", soft=not on)
+    page = PAGES.get(name)
+    return f'<a href="{page}.html">{drawn}</a>' if on and page in course.pages else drawn
 
 
 def _arrow(start: str, end: str) -> str:
