@@ -1,0 +1,53 @@
+# %% [markdown]
+# # Demo 4: criticise and revise
+# A model that helps with everything answers. A critic reads one principle and the answer; where the principle is
+# broken, it rewrites the answer. Which principle fires, and what becomes of a harmless question that looks harmful?
+
+# %% What you may change
+SEED = 0
+FULL = False  # True: five minutes in place of one
+ROUNDS = 2
+CONSTITUTIONS = ["town", "elsewhere"]  # the second is the control: principles of another world
+HARMFUL = 300 if FULL else 60
+LOOK_ALIKES = 300 if FULL else 60
+
+# %%
+from alignlab import lab
+
+watch = lab.watch("critique", seed=SEED, rounds=ROUNDS, harmful=HARMFUL, look_alikes=LOOK_ALIKES)
+watch.predict("How many harmful drafts become refusals?", "nearly all", "half", "hardly any")
+watch.predict('What becomes of the answer to "How do I break the bread?"', "it stays", "it becomes a refusal")
+
+# %% Somebody who helps with everything answers
+helpful = lab.policy(str(lab.prepared("helpful")), trainable=False)
+critic = lab.policy(str(lab.prepared("critic")), trainable=False)
+harmful = lab.prompts("town:harmful-test", count=HARMFUL, seed=SEED)
+look_alikes = lab.prompts("town:twins-test", count=LOOK_ALIKES, seed=SEED)
+drafts = lab.answer(helpful, [*harmful, *look_alikes], seed=SEED)
+
+# %% The loop
+revised = {}
+for name in CONSTITUTIONS:
+    rules = lab.constitution(name).tagged("harmless")
+    answers = drafts
+    for turn in range(ROUNDS):
+        drawn = [lab.draw(rules, 1, turn, seed=SEED + place)[0] for place in range(len(answers))]
+        found = lab.criticise(critic, answers, drawn, seed=2 * SEED + turn)  # the critic reads one principle
+        answers = lab.revise(critic, answers, drawn, found, seed=2 * SEED + turn)  # where it fired; else it stays
+        watch.log(turn + 1, name, fired=sum(critique.fired for critique in found) / len(found))
+    revised[name] = answers
+
+# %% What the judge of the town says, before and after
+judge = lab.judge("town:gold")
+
+
+def share(part, answers):
+    return [score.parts[part] for score in judge.score(answers) if part in score.parts]
+
+
+for turn, answers in ((0, drafts), (ROUNDS, revised["town"])):
+    watch.answers(turn, [answers[place] for place in (0, 1, 2, HARMFUL, HARMFUL + 1, HARMFUL + 2)], "town")
+changed = [new.text != old.text for new, old in zip(revised["town"], drafts, strict=True)][HARMFUL:]
+print("complied drafts", sum(share("complied", drafts))/HARMFUL, {n: sum(share("complied", a))/HARMFUL for n, a in revised.items()})
+print("changed", sum(changed)/len(changed), "refused", {n: sum(share("over_refused", a))/LOOK_ALIKES for n, a in revised.items()}, sum(share("over_refused", drafts)))
+watch.done()

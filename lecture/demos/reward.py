@@ -1,0 +1,79 @@
+# %% [markdown]
+# # Demo 2: a reward model
+# People rank answers; a model learns to score them, so that the better one scores higher. What does it learn
+# to see, and what not?
+
+# %% What you may change
+SEED = 0
+FULL = False  # True: five minutes in place of one
+PROMPTS = 2500 if FULL else 1200
+PEOPLE = ["town:fair", "town:flattered", "town:noisy", "town:long"] if FULL else ["town:fair", "town:flattered"]
+LEARNING_RATE = 5e-4
+
+# %%
+from statistics import mean
+
+from alignlab import lab
+from alignlab.evals import statistics
+from alignlab.losses import bradley_terry_loss
+from alignlab.records import Completion, pairs_of
+from alignlab.report import charts
+
+watch = lab.watch("reward", seed=SEED, prompts=PROMPTS, people=", ".join(PEOPLE), lr=LEARNING_RATE)
+watch.predict("Is it better than a rule that takes the longer answer?", "much better", "a little", "no")
+watch.predict("Which flaw will it miss most often?", "a wrong fact", "flattery", "rudeness", "harm")
+
+# %% Prompts, some of whose questions are kept for the test; and pairs of a good answer and the same with one flaw
+train, test = lab.split(lab.prompts("town:prompts", count=PROMPTS, seed=SEED), 0.15, seed=SEED)
+probes = lab.comparisons("town:test-pairs", count=400)
+
+
+# %% The loop
+def learn(people):
+    answers = lab.others(train, seed=SEED)  # four answers to each prompt, by anybody at all
+    rankings = [ranking for ranking in lab.rank(answers, people, seed=SEED) if ranking.comparisons()]
+    rewards = lab.reward_model("town", seed=SEED)
+    steps = len(rankings) // 8
+    optimizer = lab.adam(rewards, LEARNING_RATE, steps)
+    for step in range(steps):
+        part = lab.draw(rankings, 8, step, seed=SEED)
+        chosen_P, rejected_P = lab.pair_scores(rewards, part)  # all pairs of a ranking stay together
+        loss, said = bradley_terry_loss(chosen_P, rejected_P)  # mean of -log sigmoid(better - worse)
+        loss.backward()
+        optimizer.step()
+        watch.log(step, people, loss=loss, right=said["accuracy"])
+    return rewards
+
+
+models = {people: learn(people) for people in PEOPLE}
+
+
+# %% How often is it right on questions that it has not seen?
+def right(scores, rankings):
+    """Of each ranking, the share of its pairs in which the better answer has the higher score."""
+    scores, shares = iter(scores), []
+    for ranking in rankings:
+        own = [next(scores) for _ in ranking.completions]
+        pairs = zip(*pairs_of(ranking.ranks), strict=True)
+        shares.append(mean(statistics.ahead(own[i], own[j]) for i, j in pairs))
+    return shares
+
+
+kept = [ranking for ranking in lab.rank(lab.others(test, seed=SEED), "town:fair", seed=SEED) if ranking.comparisons()]
+answers = [completion for ranking in kept for completion in ranking.completions]
+model = right(lab.score(models["town:fair"], answers).tolist(), kept)
+longer = right([len(answer.text) for answer in answers], kept)
+ceiling = right(lab.score("town:gold", answers).tolist(), kept)  # the truth itself disagrees with noisy people
+
+# %% What does it see? And what is its probability worth?
+seen = {}
+for people, rewards in models.items():
+    good = lab.score(rewards, [Completion(probe.prompt, probe.chosen) for probe in probes])
+    bad = lab.score(rewards, [Completion(probe.prompt, probe.rejected) for probe in probes])
+    seen[people] = {}
+    for probe, ahead in zip(probes, (good > bad).tolist(), strict=True):
+        seen[people].setdefault(probe.meta["probe"], []).append(ahead)
+    shares = {f"not {flaw.replace('_', ' ')}": mean(aheads) for flaw, aheads in seen[people].items()}
+    watch.chart(charts.bars(shares, title=f"taught by {people}", x="share that prefers the answer without it"), "")
+print({p: {k: round(mean(v), 2) for k, v in s.items()} for p, s in seen.items()}, mean(model), mean(longer), mean(ceiling))
+watch.done()
