@@ -75,5 +75,31 @@ for people, rewards in models.items():
         seen[people].setdefault(probe.meta["probe"], []).append(ahead)
     shares = {f"not {flaw.replace('_', ' ')}": mean(aheads) for flaw, aheads in seen[people].items()}
     watch.chart(charts.bars(shares, title=f"taught by {people}", x="share that prefers the answer without it"), "")
-print({p: {k: round(mean(v), 2) for k, v in s.items()} for p, s in seen.items()}, mean(model), mean(longer), mean(ceiling))
+
+# %% Verdict
+fair, flattered = seen["town:fair"], seen["town:flattered"]
+watch.verdict(
+    "it is right more often than a rule that takes the longer answer",
+    [ours - rule for ours, rule in zip(model, longer, strict=True)],
+    at_least=0.15,
+    contrary="no difference: it would have learnt to count letters",
+)
+watch.verdict(
+    "it comes near to the ceiling: to whoever knows the truth, and disagrees with noisy people too",
+    [ours - best for ours, best in zip(model, ceiling, strict=True)],
+    at_least=-0.15,
+    contrary="far below: more rankings or more steps would be needed",
+)
+watch.verdict(
+    "taught by people who love flattery it prefers the flattering answer, taught by fair ones the plain one",
+    [ours - theirs for ours, theirs in zip(fair["flattery"], flattered["flattery"], strict=True)],
+    at_least=0.5,
+    contrary="no difference: who ranks would not matter",
+)
+watch.verdict(
+    "it does not know what is true: a wrong fact it sees less often than flattery",
+    [ours - theirs for ours, theirs in zip(fair["wrong_fact"], fair["flattery"])],
+    at_most=-0.1,
+    contrary="as often: then a reward model would know the world, and not only people's taste",
+)
 watch.done()

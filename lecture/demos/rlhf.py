@@ -17,7 +17,7 @@ import torch
 from alignlab import lab
 from alignlab.losses import group_advantages, group_policy_loss
 
-watch = lab.watch("rlhf", seed=SEED, kl_coefs=KL_COEFS, steps=STEPS, lr=LEARNING_RATE)
+watch = lab.watch("rlhf", seed=SEED, cover="gold", kl_coefs=KL_COEFS, steps=STEPS, lr=LEARNING_RATE)
 watch.predict("Without a penalty, the reward model's score ...", "rises", "stays", "falls")
 watch.predict("Without a penalty, the gold judge's score ...", "rises", "stays", "falls")
 
@@ -34,10 +34,10 @@ def learn(kl_coef):
     policy = lab.policy(sft)
     optimizer = lab.adam(policy, LEARNING_RATE, STEPS * 4)
     for step in range(STEPS):
-        # 1. the policy writes: four answers to each of 16 prompts, in four parts of 16 rows
-        drawn = lab.draw(prompts, 16, step, seed=SEED)
+        # 1. the policy writes: four answers to each of 32 prompts, in four parts of 32 rows
+        drawn = lab.draw(prompts, 32, step, seed=SEED)
         done = lab.answer(policy, drawn, n=4, temperature=1.0, seed=1000 * SEED + step)
-        parts = [lab.batch(policy, done[row : row + 16]) for row in range(0, 64, 16)]
+        parts = [lab.batch(policy, done[row : row + 32]) for row in range(0, 128, 32)]
         # 2. the reward model judges
         scores_B = lab.score(reward, done)
         # 3. how likely was each token, for the policy that wrote it and for the model to begin with?
@@ -46,18 +46,18 @@ def learn(kl_coef):
             first = [lab.logprobs(start, part) for part in parts]
         # 4. the penalty: how much likelier the policy finds its answer than the model to begin with does
         kl_B = torch.cat([(old_BT - first_BT).sum(1) for old_BT, first_BT in zip(old, first, strict=True)])
-        shaped_PG = (scores_B - kl_coef * kl_B).view(16, 4)
+        shaped_PG = (scores_B - kl_coef * kl_B).view(32, 4)
         # 5. was it better than the other three answers to the same prompt?
         advantages_B = group_advantages(shaped_PG, kind="rloo").flatten()
         # 6. four small steps: better ones become likelier, as far as the clip lets them
-        for part, old_BT, advantages_16 in zip(parts, old, advantages_B.split(16), strict=True):
+        for part, old_BT, advantages_32 in zip(parts, old, advantages_B.split(32), strict=True):
             mask_BT = part.loss_mask_BT
             loss, _ = group_policy_loss(
                 lab.logprobs(policy, part),
                 old_BT,
-                advantages_16,
+                advantages_32,
                 mask_BT,
-                weights_BT=mask_BT / (16 * 48),
+                weights_BT=mask_BT / (32 * 48),
                 epsilon=0.2,
             )
             loss.backward()

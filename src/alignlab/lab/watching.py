@@ -30,8 +30,8 @@ class Watch:
         verdicts: what was claimed, and whether it held.
     """
 
-    def __init__(self, run: RunDir, name: str, settings: Mapping[str, Any]) -> None:
-        self.run, self.name, self.settings = run, name, dict(settings)
+    def __init__(self, run: RunDir, name: str, settings: Mapping[str, Any], cover: str = "") -> None:
+        self.run, self.name, self.settings, self.cover = run, name, dict(settings), cover
         self.verdicts: list[dict[str, Any]] = []
         self.series: dict[str, dict[str, Points]] = {}
         self.path = run.out
@@ -114,6 +114,12 @@ class Watch:
         from ..report.page import write_page
 
         if self._live:
+            if self.cover:
+                self._live.stop()
+                input(f"Enter uncovers {self.cover}: ")
+                self.cover = ""
+                self._live.start()
+                self._show()
             self._live.stop()
         seconds, cpu = time.perf_counter() - self._started, time.process_time() - self._cpu
         self._print_cards(seconds)
@@ -141,6 +147,7 @@ class Watch:
             last = [
                 f"{name}{f' ({arm})' if arm else ''} {values[-1]:.3g}"
                 for name, arms in self.series.items()
+                if name != self.cover
                 for arm, (_, values) in list(arms.items())[-1:]
             ]
             say(f"{self.name}: " + ", ".join(last))
@@ -155,8 +162,10 @@ class Watch:
             low = min(min(values) for _, values in arms.values())
             high = max(max(values) for _, values in arms.values())
             for arm, (_, values) in arms.items():
-                drawn = spark(values, low, high)
-                table.add_row(name, arm, drawn, f"{values[0]:.3g}", f"{values[-1]:.3g}")
+                shown = spark(values, low, high), f"{values[0]:.3g}", f"{values[-1]:.3g}"
+                if name == self.cover:
+                    shown = "covered", "", ""
+                table.add_row(name, arm, *shown)
         return table
 
     def _print_cards(self, seconds: float) -> None:
@@ -213,17 +222,20 @@ class Watch:
         }
 
 
-def watch(name: str, *, seed: int = 0, folder: str | Path = FOLDER, **settings: Any) -> Watch:
+def watch(
+    name: str, *, seed: int = 0, folder: str | Path = FOLDER, cover: str = "", **settings: Any
+) -> Watch:
     """Watch a loop of one's own, as a run in a folder of its own: FOLDER/NAME-1, NAME-2 and so on.
 
     Args:
+        cover: a curve that the terminal does not show before the end, so that it can be predicted.
         settings: what was set, for the run's configuration.
     """
     number = 1
     while any((Path(folder) / f"{name}-{number}{end}").exists() for end in ("", ".partial")):
         number += 1
     out = Path(folder) / f"{name}-{number}"
-    return Watch(RunDir.open(out, stage=f"demo-{name}", config=settings, seed=seed), name, settings)
+    return Watch(RunDir.open(out, stage=f"demo-{name}", config=settings, seed=seed), name, settings, cover)
 
 
 def spark(values: Sequence[float], low: float, high: float, width: int = 40) -> str:
