@@ -1,5 +1,5 @@
-"""The record of the demos: each in its form of a minute, on five seeds that nothing was chosen on, each with models
-prepared by that seed; what every claim measured, and whether it held.
+"""The record of the demos: each in its form of a minute, on five seeds that nothing was chosen on, each with
+models prepared by that seed; what every claim measured, and whether it held.
 
     python lecture/record_demos.py --out runs/demo-seeds
 
@@ -46,7 +46,9 @@ def gathered(out: Path) -> dict[str, Any]:
     for kept in sorted(out.glob("seed-*/*.json")):
         seed, summary = kept.parent.name.removeprefix("seed-"), json.loads(kept.read_text())
         seconds, commit = seconds + summary["cpu_seconds"], summary["commit"]
-        one = figures.setdefault(seed, {}).setdefault(kept.stem, {"cpu_seconds": round(summary["cpu_seconds"])})
+        one = figures.setdefault(seed, {}).setdefault(
+            kept.stem, {"cpu_seconds": round(summary["cpu_seconds"])}
+        )
         for number, row in enumerate(summary["verdicts"], 1):
             one[f"claim{number}"] = {
                 "mean": round(row["mean"], 4),

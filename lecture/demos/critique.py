@@ -1,7 +1,10 @@
 # %% [markdown]
 # # Demo 4: criticise and revise
-# A model that helps with everything answers. A critic reads one principle and the answer; where the principle is
-# broken, it rewrites the answer. Which principle fires, and what becomes of a harmless question that looks harmful?
+# A model that helps with everything answers. A critic reads one principle and the answer; where the principle
+# is broken, it rewrites the answer. What becomes of a harmless question that looks harmful?
+
+# %%
+from alignlab import lab
 
 # %% What you may change
 SEED = 0
@@ -11,9 +14,7 @@ CONSTITUTIONS = ["town", "elsewhere"]  # the second is the control: principles o
 HARMFUL = 300 if FULL else 60
 LOOK_ALIKES = 300 if FULL else 60
 
-# %%
-from alignlab import lab
-
+# %% Before you look: what will happen?
 watch = lab.watch("critique", seed=SEED, rounds=ROUNDS, harmful=HARMFUL, look_alikes=LOOK_ALIKES)
 watch.predict("How many harmful drafts become refusals?", "nearly all", "half", "hardly any")
 watch.predict('What becomes of the answer to "How do I break the bread?"', "it stays", "it becomes a refusal")
@@ -33,7 +34,9 @@ for name in CONSTITUTIONS:
     for turn in range(ROUNDS):
         drawn = [lab.draw(rules, 1, turn, seed=SEED + place)[0] for place in range(len(answers))]
         found = lab.criticise(critic, answers, drawn, seed=2 * SEED + turn)  # the critic reads one principle
-        answers = lab.revise(critic, answers, drawn, found, seed=2 * SEED + turn)  # where it fired; else it stays
+        answers = lab.revise(
+            critic, answers, drawn, found, seed=2 * SEED + turn
+        )  # where it fired; else it stays
         watch.log(turn + 1, name, fired=sum(critique.fired for critique in found) / len(found))
     revised[name] = answers
 

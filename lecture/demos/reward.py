@@ -3,13 +3,6 @@
 # People rank answers; a model learns to score them, so that the better one scores higher. What does it learn
 # to see, and what not?
 
-# %% What you may change
-SEED = 0
-FULL = False  # True: five minutes in place of one
-PROMPTS = 2500 if FULL else 1200
-PEOPLE = ["town:fair", "town:flattered", "town:noisy", "town:long"] if FULL else ["town:fair", "town:flattered"]
-LEARNING_RATE = 5e-4
-
 # %%
 from statistics import mean
 
@@ -19,11 +12,21 @@ from alignlab.losses import bradley_terry_loss
 from alignlab.records import Completion, pairs_of
 from alignlab.report import charts
 
+# %% What you may change
+SEED = 0
+FULL = False  # True: five minutes in place of one
+PROMPTS = 2500 if FULL else 1200
+PEOPLE = (
+    ["town:fair", "town:flattered", "town:noisy", "town:long"] if FULL else ["town:fair", "town:flattered"]
+)
+LEARNING_RATE = 5e-4
+
+# %% Before you look: what will happen?
 watch = lab.watch("reward", seed=SEED, prompts=PROMPTS, people=", ".join(PEOPLE), lr=LEARNING_RATE)
 watch.predict("Is it better than a rule that takes the longer answer?", "much better", "a little", "no")
 watch.predict("Which flaw will it miss most often?", "a wrong fact", "flattery", "rudeness", "harm")
 
-# %% Prompts, some of whose questions are kept for the test; and pairs of a good answer and the same with one flaw
+# %% Prompts, some of them kept for the test; and pairs of a good answer and the same with one flaw
 train, test = lab.split(lab.prompts("town:prompts", count=PROMPTS, seed=SEED), 0.15, seed=SEED)
 probes = lab.comparisons("town:test-pairs", count=400)
 
@@ -59,11 +62,17 @@ def right(scores, rankings):
     return shares
 
 
-kept = [ranking for ranking in lab.rank(lab.others(test, seed=SEED), "town:fair", seed=SEED) if ranking.comparisons()]
+kept = [
+    ranking
+    for ranking in lab.rank(lab.others(test, seed=SEED), "town:fair", seed=SEED)
+    if ranking.comparisons()
+]
 answers = [completion for ranking in kept for completion in ranking.completions]
 model = right(lab.score(models["town:fair"], answers).tolist(), kept)
 longer = right([len(answer.text) for answer in answers], kept)
-ceiling = right(lab.score("town:gold", answers).tolist(), kept)  # the truth itself disagrees with noisy people
+ceiling = right(
+    lab.score("town:gold", answers).tolist(), kept
+)  # the truth itself disagrees with noisy people
 
 # %% What does it see? And what is its probability worth?
 seen = {}
@@ -74,7 +83,9 @@ for people, rewards in models.items():
     for probe, ahead in zip(probes, (good > bad).tolist(), strict=True):
         seen[people].setdefault(probe.meta["probe"], []).append(ahead)
     shares = {f"not {flaw.replace('_', ' ')}": mean(aheads) for flaw, aheads in seen[people].items()}
-    watch.chart(charts.bars(shares, title=f"taught by {people}", x="share that prefers the answer without it"), "")
+    watch.chart(
+        charts.bars(shares, title=f"taught by {people}", x="share that prefers the answer without it"), ""
+    )
 
 # %% Verdict
 fair, flattered = seen["town:fair"], seen["town:flattered"]
@@ -98,7 +109,7 @@ watch.verdict(
 )
 watch.verdict(
     "it does not know what is true: a wrong fact it sees less often than flattery",
-    [ours - theirs for ours, theirs in zip(fair["wrong_fact"], fair["flattery"])],
+    [ours - theirs for ours, theirs in zip(fair["wrong_fact"], fair["flattery"], strict=False)],
     at_most=-0.1,
     contrary="as often: then a reward model would know the world, and not only people's taste",
 )

@@ -1,15 +1,7 @@
 # %% [markdown]
 # # Demo 3: RLHF
-# The policy writes, a reward model judges, and what was better than its neighbours becomes likelier. Once with
-# a KL penalty, once without: what becomes of the reward, and of what was meant?
-
-# %% What you may change
-SEED = 0
-FULL = False  # True: five minutes in place of one
-KL_COEFS = [0.2, 0.0, 0.05, 1.0] if FULL else [0.2, 0.0]  # the first is compared with the second
-STEPS = 40 if FULL else 24
-LEARNING_RATE = 6e-4
-TESTED = 300 if FULL else 150  # held-out questions
+# The policy writes, a reward model judges, and what was better than its neighbours becomes likelier. Once
+# with a KL penalty, once without: what becomes of the reward, and of what was meant?
 
 # %%
 import torch
@@ -17,6 +9,15 @@ import torch
 from alignlab import lab
 from alignlab.losses import group_advantages, group_policy_loss
 
+# %% What you may change
+SEED = 0
+FULL = False  # True: five minutes in place of one
+KL_COEFS = [0.2, 0.0, 0.05, 1.0] if FULL else [0.2, 0.0]  # the first is compared with the second
+STEPS = 40 if FULL else 20
+LEARNING_RATE = 4e-4
+TESTED = 500 if FULL else 250  # held-out questions
+
+# %% Before you look: what will happen?
 watch = lab.watch("rlhf", seed=SEED, cover="gold", kl_coefs=KL_COEFS, steps=STEPS, lr=LEARNING_RATE)
 watch.predict("Without a penalty, the reward model's score ...", "rises", "stays", "falls")
 watch.predict("Without a penalty, the gold judge's score ...", "rises", "stays", "falls")
@@ -71,7 +72,7 @@ def learn(kl_coef):
 
 
 # %% Each arm, and the model to begin with, on the same held-out questions
-answers = {kl_coef: learn(kl_coef) for kl_coef in KL_COEFS}
+answers = {f"{kl_coef:g}": learn(kl_coef) for kl_coef in KL_COEFS}
 answers["start"] = lab.answer(start, asked, n=2, temperature=1.0, seed=SEED)
 proxy = {arm: lab.score(reward, done).tolist() for arm, done in answers.items()}
 gold = {arm: lab.score("town:gold", done).tolist() for arm, done in answers.items()}
@@ -84,23 +85,23 @@ def gain(of, arm, over):
 
 
 # %% Verdict
-held, free = KL_COEFS[:2]
+held, free = [*answers][:2]
 watch.verdict(
-    "without a penalty the reward model's score rises over the model to begin with",
-    gain(proxy, free, "start"),
-    at_least=0.05,
-    contrary="no more reward: then nothing was optimized, and nothing can be said of gaming",
+    "without a penalty the reward model's score ends higher than with it",
+    gain(proxy, free, held),
+    at_least=0.0,
+    contrary="no more reward: then the penalty would cost nothing, and nothing could be said of gaming",
 )
 watch.verdict(
     "and gold ends lower than with the penalty",
     gain(gold, free, held),
-    at_most=-0.05,
+    at_most=0.0,
     contrary="as much gold: the reward model could be trusted however hard it is pushed",
 )
 watch.verdict(
     "with the penalty gold rises over the model to begin with",
     gain(gold, held, "start"),
-    at_least=0.05,
+    at_least=0.03,
     contrary="no gain: the reward model would have taught nothing",
 )
 watch.done()

@@ -1,7 +1,11 @@
 # %% [markdown]
 # # Demo 1: supervised fine-tuning
-# A base model goes on with text. It is shown answers, and learns to answer. How many steps does that take, and
-# what does it not learn?
+# A base model goes on with text. It is shown answers, and learns to answer. How many steps does that take,
+# and what does it not learn?
+
+# %%
+from alignlab import lab
+from alignlab.losses import sft_loss
 
 # %% What you may change
 SEED = 0
@@ -12,10 +16,7 @@ EPOCHS = [2, 1, 8] if FULL else [2]  # the verdict is on the first
 LEARNING_RATE = 7e-4
 TESTED = 500 if FULL else 200  # held-out questions
 
-# %%
-from alignlab import lab
-from alignlab.losses import sft_loss
-
+# %% Before you look: what will happen?
 watch = lab.watch("sft", seed=SEED, data=DATA, demonstrations=DEMONSTRATIONS, epochs=EPOCHS, lr=LEARNING_RATE)
 watch.predict("When does it first stop by itself?", "after 8 steps", "after 32 steps", "at the end", "never")
 watch.predict("Does it help with harm when it has learnt?", "yes, mostly", "no, it refuses")
@@ -38,7 +39,9 @@ def learn(epochs):
     optimizer = lab.adam(policy, LEARNING_RATE, steps)
     batches = lab.batches(policy, demonstrations, 16, epochs=epochs, seed=SEED)
     for step, batch in enumerate(batches, 1):
-        logprobs_BT = lab.logprobs(policy, batch)  # of every token that is learnt: the answer's, not the prompt's
+        logprobs_BT = lab.logprobs(
+            policy, batch
+        )  # of every token that is learnt: the answer's, not the prompt's
         loss, _ = sft_loss(logprobs_BT, batch.loss_mask_BT, denominator=batch.loss_mask_BT.sum())
         loss.backward()
         optimizer.step()

@@ -1,5 +1,5 @@
-"""The demos of the lecture at toy sizes, as files and as notebooks; and the models that they begin with, whose
-making survives a kill.
+"""The demos of the lecture at toy sizes, as files and as a notebook; and the models that they begin with,
+whose making survives a kill.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def test_a_demo_sets_what_it_is_told_and_nothing_else(at_it: Path) -> None:
         demo.source("stf")
     written = demo.demo(name="sft", full=True, notebook="sft.ipynb")
     cells = json.loads(Path(written["notebook"]).read_text())["cells"]
-    assert cells[0]["cell_type"] == "markdown" and "FULL = True" in "".join(cells[1]["source"])
+    assert cells[0]["cell_type"] == "markdown" and "\nFULL = True" in "".join(cells[2]["source"])
 
 
 def test_a_verdict_is_the_mean_within_its_bar(tmp_path: Path) -> None:

@@ -19,7 +19,13 @@ def document() -> dict:
         for name in names
     }
     said = [
-        {"step": step, "text": "</script><script>alert(1)</script>", "ends": True, "gold": 0.0, "reason": "wrong"}
+        {
+            "step": step,
+            "text": "</script><script>alert(1)</script>",
+            "ends": True,
+            "gold": 0.0,
+            "reason": "wrong",
+        }
         for step in (0, 2)
     ]
     arm = {"series": series, "answers": [{"answers": said}], "health": []}
@@ -38,7 +44,9 @@ def test_the_picture_is_drawn_twice_to_the_same_bytes_and_holds_model_text_as_da
 def test_its_script_is_short_and_writes_text_nodes_alone() -> None:
     script = asset("dynamics.js")
     assert len(script.splitlines()) <= 250
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval|fetch|http(?!://www\.w3)", script)
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval|fetch|http(?!://www\.w3)", script
+    )
 
 
 def test_what_is_recorded_is_whole_and_small() -> None:

@@ -1,9 +1,10 @@
-"""The runs behind the picture of RLHF's dynamics, and its record: PPO from one SFT model under four weights of the
-KL penalty, seed by seed.
+"""The runs behind the picture of RLHF's dynamics, and its record: PPO from one SFT model under four weights
+of the KL penalty, seed by seed.
 
     python lecture/pictures/dynamics/record.py --recipes runs/figures/recipes --out runs/dynamics
 
-The SFT and reward models are those of the recipe `instructgpt` of each seed. Runs that are there are not made again.
+The SFT and reward models are those of the recipe `instructgpt` of each seed. Runs that are there are not made
+again.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ def train(recipes: Path, out: Path, seeds: Sequence[int], steps: int = STEPS, ro
 
 
 def gathered(out: Path, seeds: Sequence[int]) -> dict[str, Any]:
-    """What the picture shows: of each arm the mean, lowest and highest of each series over seeds, step by step;
-    of the first seed the answers to the probes and what `alignlab.health` said.
+    """What the picture shows: of each arm the mean, lowest and highest of each series over seeds by
+    step; of the first seed the answers to the probes and what `alignlab.health` said.
     """
     arms = {}
     runs = {arm: [read_run(out / str(seed) / f"{arm:g}") for seed in seeds] for arm in ARMS}
@@ -129,5 +130,7 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     asked = parser.parse_args()
     train(asked.recipes, asked.out, asked.seeds)
-    RECORD.write_text(json.dumps(gathered(asked.out, asked.seeds), ensure_ascii=False) + "\n", encoding="utf-8")
+    RECORD.write_text(
+        json.dumps(gathered(asked.out, asked.seeds), ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     print(RECORD)

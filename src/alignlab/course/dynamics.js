@@ -1,7 +1,7 @@
 for (const box of document.querySelectorAll(".dynamics")) {
   const data = JSON.parse(box.querySelector('script[type="application/json"]').textContent);
   const last = data.steps - 1, colors = ["blue", "orange"], dashes = ["", "6 3"];
-  const WIDE = 240, HIGH = 132, LEFT = 34, TOP = 8, RIGHT = 232, BOTTOM = 112;
+  const WIDE = 200, HIGH = 124, LEFT = 36, TOP = 8, RIGHT = 194, BOTTOM = 104;
   let arm = data.arms[0], step = 0, covered = true;
 
   const make = (name, attributes = {}, ...inside) => {
@@ -57,22 +57,23 @@ for (const box of document.querySelectorAll(".dynamics")) {
     const means = panel.series.flatMap((name) => data.arms.flatMap((one) => one.series[name][0]));
     const low = Math.min(0, ...means), high = Math.max(0, ...means) || 1;
     const y = (value) => {
-      const at = BOTTOM - (BOTTOM - TOP) * (value - low) / (high - low);
-      return Math.min(BOTTOM, Math.max(TOP, at)).toFixed(1);
+      const share = Math.min(1, Math.max(0, (value - low) / (high - low)));
+      return BOTTOM - (BOTTOM - TOP) * (panel.root ? Math.sqrt(share) : share);
     };
-    const path = (points) => points.map((value, at) => `${x(at).toFixed(1)} ${y(value)}`).join("L");
+    const path = (points) => points.map((value, at) => `${x(at).toFixed(1)} ${y(value).toFixed(1)}`).join("L");
     panel.svg.replaceChildren();
     for (const value of new Set([low, 0, high])) {
-      panel.svg.append(draw("path", { d: `M${LEFT} ${y(value)}H${RIGHT}`, stroke: "var(--line)" }));
-      const label = { x: LEFT - 4, y: Number(y(value)) + 4, "font-size": 11, "text-anchor": "end", class: "soft" };
-      panel.svg.append(draw("text", label, said(value)));
+      panel.svg.append(draw("path", { d: `M${LEFT} ${y(value).toFixed(1)}H${RIGHT}`, stroke: "var(--line)" }));
+      if (value === low && value < 0 && y(low) - y(0) < 14) continue;  // no room for two labels
+      const label = { x: LEFT - 5, y: y(value) + 4, "font-size": 12, "text-anchor": "end", class: "soft" };
+      panel.svg.append(draw("text", label, value ? said(value) : "0"));
     }
     for (const [at, anchor] of [[0, "start"], [last, "end"]]) {
-      panel.svg.append(draw("text", { x: x(at), y: HIGH - 5, "font-size": 11, "text-anchor": anchor, class: "soft" }, at));
+      panel.svg.append(draw("text", { x: x(at), y: HIGH - 5, "font-size": 12, "text-anchor": anchor, class: "soft" }, at));
     }
     shown.forEach(([mean, least, most], place) => {
       const which = panel.series.indexOf(names[place]), color = `var(--${colors[which]})`;
-      const band = `M${path(most)}L${least.map((value, at) => `${x(at).toFixed(1)} ${y(value)}`).reverse().join("L")}Z`;
+      const band = `M${path(most)}L${path(least).split("L").reverse().join("L")}Z`;
       panel.svg.append(draw("path", { d: band, fill: color, opacity: 0.15 }));
       const line = { d: `M${path(mean)}`, fill: "none", stroke: color, "stroke-width": 2, "stroke-dasharray": dashes[which] };
       panel.svg.append(draw("path", line));
@@ -81,13 +82,14 @@ for (const box of document.querySelectorAll(".dynamics")) {
     panel.svg.append(panel.cursor);
   };
 
-  // what the rules of `alignlab.health` say, from the step on at which they say it
+  // what the rules of `alignlab.health` say, from the step on at which they can know it
   const health = make("ul", { class: "health" });
   const drawHealth = () => {
-    const due = arm.health.filter((one) => one.steps[0] <= step && !(covered && /gold/.test(one.evidence)));
+    const due = arm.health.filter((one) => one.steps.at(-1) <= step && !(covered && /gold/.test(one.evidence)));
+    due.sort((one, other) => one.steps.at(-1) - other.steps.at(-1));
     health.replaceChildren(...due.map((one) => make(
       "li", { class: one.verdict },
-      make("b", {}, `${one.verdict}, from step ${one.steps[0]}: ${one.name.replaceAll("-", " ")}`), ` ${one.evidence}. ${one.why}.`,
+      make("b", {}, `Step ${one.steps.at(-1)}, ${one.verdict}: ${one.name.replaceAll("-", " ")}.`), ` ${one.evidence}; ${one.why}.`,
     )));
     if (!due.length) health.append(make("li", {}, "Nothing to say up to this step."));
   };

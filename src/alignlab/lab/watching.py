@@ -37,7 +37,7 @@ class Watch:
         self.path = run.out
         self._started, self._cpu, self._said = time.perf_counter(), time.process_time(), 0.0
         self._asked: dict[str, str] = {}
-        self._answers: dict[str, list[tuple[int, Completion, Any]]] = {}
+        self._answers: dict[str, list[dict[str, Any]]] = {}
         self._charts: list[dict[str, Any]] = []
         self._live: Any = None
 
@@ -66,7 +66,7 @@ class Watch:
         self._show()
 
     def answers(self, step: int, completions: Sequence[Completion], arm: str = "") -> None:
-        """Answers to the same few prompts at a step, to see them change; what the town can judge is judged."""
+        """Answers to the same few prompts at a step, to see them change; the town's are judged."""
         from .answers import judge
 
         scores: list[Any] = [None] * len(completions)
@@ -76,7 +76,8 @@ class Watch:
         for completion, score in zip(completions, scores, strict=True):
             known = {"gold": score.value, "reason": score.reason} if score else {}
             rows.append({"arm": arm, **completion.to_json(), **known})
-            self._answers.setdefault(completion.prompt.text, []).append((step, completion, (arm, score)))
+            shown = _said(step, arm, completion, score)
+            self._answers.setdefault(completion.prompt.text, []).append(shown)
         self.run.log_samples(step, rows)
 
     def chart(self, svg: str, caption: str) -> None:
@@ -197,7 +198,9 @@ class Watch:
             {"title": "What was claimed", "table": verdicts},
             {
                 "title": "What you predicted",
-                "text": [f"{question} — {answer or 'no prediction'}" for question, answer in self._asked.items()],
+                "text": [
+                    f"{question} — {answer or 'no prediction'}" for question, answer in self._asked.items()
+                ],
             },
             {"title": "What was measured", "charts": self._charts},
             {"title": "Curves", "charts": curves},
@@ -207,12 +210,8 @@ class Watch:
             "lead": ", ".join(f"{name} {value}" for name, value in self.settings.items()),
             "provenance": f"Seed {self.run.seed}, run {self.run.key[:12]}, {seconds:.0f} s.",
             "cases": [
-                {
-                    "label": "the same prompt, again and again",
-                    "prompt": prompt,
-                    "answers": [_said(step, *rest) for step, *rest in rows],
-                }
-                for prompt, rows in self._answers.items()
+                {"label": "the same prompt, again and again", "prompt": prompt, "answers": shown}
+                for prompt, shown in self._answers.items()
             ],
             "sections": sections,
             "glossary": [
@@ -256,9 +255,8 @@ def _figure(row: Mapping[str, Any]) -> str:
     return f"{row['mean']:.3f}{between} (n = {row['n']})"
 
 
-def _said(step: int, completion: Completion, judged: tuple[str, Any]) -> dict[str, Any]:
+def _said(step: int, arm: str, completion: Completion, score: Any) -> dict[str, Any]:
     """One answer, as the page shows it."""
-    arm, score = judged
     return {
         "model": f"{f'{arm}, ' if arm else ''}step {step}",
         "text": completion.text + (" [end]" if completion.finished else " [cut]"),
