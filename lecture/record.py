@@ -2,9 +2,9 @@
 
     python lecture/record.py runs/figures [runs/STUDY ...]
 
-The first folder is that of `benchmarks/figures.py`; the others are finished studies that it does not hold. Each
-record says by what command its figures were made, of which seeds, on what, at which commit, in how many seconds.
-What a record holds, as paths that a claim can name: `alignlab lecture check --record NAME`.
+The first folder is that of `benchmarks/figures.py`; the others are finished studies that it does not hold.
+Each record says by what command its figures were made, of which seeds, on what, at which commit, in how many
+seconds. What a record holds, as paths that a claim can name: `alignlab lecture check --record NAME`.
 """
 
 from __future__ import annotations

@@ -126,17 +126,16 @@ def _index(course: Course, rows: list[dict[str, Any]]) -> str:
     for row in rows:
         when = _clock(course.begins(row["id"])) if row["minutes"] else ""
         minutes = f"{row['minutes']} min" if row["minutes"] else "at home"
-        lines.append(
-            f'<tr><td>{when}</td><td><a href="{row["id"]}.html">{escape(row["title"])}</a></td><td>{minutes}</td></tr>'
-        )
+        link = f'<a href="{row["id"]}.html">{escape(row["title"])}</a>'
+        lines.append(f"<tr><td>{when}</td><td>{link}</td><td>{minutes}</td></tr>")
     held = sum(_stands(claim) for claim in course.claims.values())
     return (
         f'<p class="lead">{escape(course.about)}</p>'
-        '<div class="scroll"><table class="plan"><thead><tr><th>begins</th><th>section</th><th>class time</th></tr>'
-        f"</thead><tbody>{''.join(lines)}</tbody></table></div>"
+        '<div class="scroll"><table class="plan"><thead><tr><th>begins</th><th>section</th>'
+        f"<th>class time</th></tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
         f'<p><a href="slides.html">The slides</a> hold the same in {course.minutes} minutes, with a clock. '
-        f"Every figure on these pages comes from a measured run: {held} of {len(course.claims)} claims hold in "
-        'every seed that was run, and each has <a href="receipts.html">its receipt</a>. '
+        f"Every figure on these pages comes from a measured run: {held} of {len(course.claims)} claims hold "
+        'as they are written, and each has <a href="receipts.html">its receipt</a>. '
         "Words with a dotted line are explained when you press them, and in the "
         '<a href="glossary.html">glossary</a>.</p>'
     )
@@ -167,7 +166,7 @@ def _papers(course: Course) -> str:
         shown = "".join(
             f"<dt>{escape(name)}</dt><dd>{escape(str(text))}</dd>" for name, text in facts if text
         )
-        if (ours := course.claims.get(paper.get("ours", ""))) and paper.get("verdict"):
+        if (ours := course.claims.get(paper.get("ours", ""))) and _stands(ours) and paper.get("verdict"):
             shown += (
                 f"<dt>measured here</dt><dd>{escape(ours.sentence())} "
                 f'<a class="receipt" href="receipts.html#{ours.id}">{escape(ours.verdict)}</a></dd>'
@@ -182,8 +181,8 @@ def _papers(course: Course) -> str:
 
 def _receipts(course: Course) -> str:
     head = (
-        "<p>One for each claim of the course: what was run, on what, with which seeds, and what came out in each. "
-        "A claim that fails in a seed says so in its own words.</p>"
+        "<p>One for each claim of the course: what was run, on what, with which seeds, and what came out in "
+        "each. A claim that fails in a seed says so in its own words.</p>"
     )
     return head + "".join(_receipt(claim, course) for claim in course.claims.values())
 
@@ -221,8 +220,10 @@ def _receipt(claim: Claim, course: Course) -> str:
     shown = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in facts if text)
     mark = "" if claim.stands else ' class="fails"'
     return (
-        f'<section id="{claim.id}"><h2>{claim.id}</h2><p>{escape(sentence)} <span{mark}>({escape(verdict)})</span></p>'
-        f'<div class="scroll"><table class="figures"><thead><tr><th>figure</th>{heads}<th>path</th></tr></thead>'
+        f'<section id="{claim.id}"><h2>{claim.id}</h2><p>{escape(sentence)} '
+        f"<span{mark}>({escape(verdict)})</span></p>"
+        '<div class="scroll"><table class="figures">'
+        f"<thead><tr><th>figure</th>{heads}<th>path</th></tr></thead>"
         f"<tbody>{rows}<tr><td><code>{escape(claim.holds)}</code></td>{kept}<td></td></tr></tbody></table></div>"
         f'<dl class="facts">{shown}</dl></section>'
     )

@@ -1,5 +1,5 @@
-"""What `alignlab lecture check` tells: claims that fail, numbers without a source, what is named and is not there,
-words before they are explained, and pages that are hard to read.
+"""What `alignlab lecture check` tells: claims that fail, numbers without a source, what is named and is not
+there, words before they are explained, and pages that are hard to read.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def check(course: Course) -> tuple[list[Problem], list[str]]:
     problems += _order(course)
     problems += _outline(course, site)
     problems += _papers(course)
+    problems += _misconceptions(course)
     hard, said = _reading(course)
     return [*dict.fromkeys([*problems, *hard])], said
 
@@ -57,7 +58,7 @@ def _claims(course: Course) -> Iterator[Problem]:
                 yield Problem("claim", claim.id, f"does not hold in seed {failed}: {claim.holds}")
         except DataError as error:
             yield Problem("claim", claim.id, error.what)
-        if claim.id not in used and not claim.file.endswith("example.toml"):
+        if claim.id not in used:
             yield Problem("claim", claim.id, "no page shows it")
 
 
@@ -145,6 +146,16 @@ def _papers(course: Course) -> Iterator[Problem]:
             yield Problem("paper", key, f"names a claim that is not there: {ours}")
         if paper.get("verdict") and paper["verdict"] not in ("agrees", "disagrees", "cannot say"):
             yield Problem("paper", key, f"{paper['verdict']!r} is no verdict")
+
+
+def _misconceptions(course: Course) -> Iterator[Problem]:
+    for name, items in course.quizzes.items():
+        for item in items:
+            for option in item.get("options", []):
+                if (key := option.get("misconception", "")) and key not in course.misconceptions:
+                    yield Problem(
+                        "quiz", f"quiz/{name}.toml, {item['id']}", f"no misconception is called {key}"
+                    )
 
 
 def _reading(course: Course) -> tuple[list[Problem], list[str]]:

@@ -1,4 +1,6 @@
-"""The course as its files say it: plan, pages, claims, glossary, papers, quizzes; and what is wrong with them."""
+"""The course as its files say it: plan, pages, claims, glossary, papers, quizzes; and what is wrong with
+them.
+"""
 
 from __future__ import annotations
 
@@ -84,8 +86,8 @@ class Course:
 
 
 def load(folder: Path) -> Course:
-    """The course of a folder `lecture/`. What is missing or wrong in one of its files is a problem of the course
-    and stops nothing, as long as the plan can be read.
+    """The course of a folder `lecture/`. What is missing or wrong in one of its files is a problem of the
+    course and stops nothing, as long as the plan can be read.
 
     Raises:
         DataError: there is no plan.
@@ -127,8 +129,8 @@ def load(folder: Path) -> Course:
 
 
 def _table(folder: Path, name: str, problems: list[Problem]) -> dict[str, Any]:
-    """The tables of the files that begin with a name, as one; empty where there is none. A key that stands in two
-    of them is a problem, and the first counts.
+    """The tables of the files that begin with a name, as one; empty where there is none. A key that stands
+    in two of them is a problem, and the first counts.
     """
     found: dict[str, Any] = {}
     for path in sorted(folder.glob(f"{name}*.toml")):

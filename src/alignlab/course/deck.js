@@ -60,7 +60,7 @@ function go(steps) {
   if (!started && steps > 0) started = Date.now();
   if (next && next !== all[at]) show(next);
 }
-function open() {
+function unlock() {
   if (!locked()) return;
   all[at].classList.add("open");
   predicted.hidden = true;
@@ -135,7 +135,7 @@ const keys = {
   ArrowRight: () => go(1), PageDown: () => go(1), " ": () => go(1), Enter: () => go(1),
   ArrowLeft: () => go(-1), PageUp: () => go(-1), Backspace: () => go(-1),
   Home: () => show(shown[0]), End: () => show(shown[shown.length - 1]),
-  p: open, n: openNotes,
+  p: unlock, n: openNotes,
   t: () => { started = Date.now(); tick(); },
   c: () => { clock.hidden = !clock.hidden; },
   l: () => {
@@ -156,7 +156,7 @@ addEventListener("keydown", (event) => {
 });
 document.getElementById("back").addEventListener("click", () => go(-1));
 document.getElementById("on").addEventListener("click", () => go(1));
-predicted.addEventListener("click", open);
+predicted.addEventListener("click", unlock);
 addEventListener("resize", () => fit(all[at]));
 plan();
 show(shown.includes(all[at]) ? all[at] : shown[0]);

@@ -84,12 +84,13 @@ for (const box of document.querySelectorAll(".dynamics")) {
 
   // what the rules of `alignlab.health` say, from the step on at which they can know it
   const health = make("ul", { class: "health" });
+  const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
   const drawHealth = () => {
     const due = arm.health.filter((one) => one.steps.at(-1) <= step && !(covered && /gold/.test(one.evidence)));
     due.sort((one, other) => one.steps.at(-1) - other.steps.at(-1));
     health.replaceChildren(...due.map((one) => make(
       "li", { class: one.verdict },
-      make("b", {}, `Step ${one.steps.at(-1)}, ${one.verdict}: ${one.name.replaceAll("-", " ")}.`), ` ${one.evidence}; ${one.why}.`,
+      make("b", {}, `Step ${one.steps.at(-1)}, ${one.verdict}: ${one.name.replaceAll("-", " ")}.`), ` ${sentence(one.evidence)} ${sentence(one.why)}`,
     )));
     if (!due.length) health.append(make("li", {}, "Nothing to say up to this step."));
   };

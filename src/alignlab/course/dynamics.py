@@ -24,8 +24,9 @@ PANELS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "clipped": ("Clip share", ("clipped",), "of tokens"),
     "explained": ("Explained variance", ("explained",), "of returns"),
 }
-"""Title, series and unit of each panel. KL has a root scale: without a penalty it leaves all others behind."""
-NAMES = {"proxy": "proxy (reward model)", "gold": "gold (judge)", "k1": "k1", "k3": "k3"}
+"""Title, series and unit of each panel. KL has a root scale: without a penalty it leaves all others far
+behind."""
+NAMES = {"proxy": "proxy", "gold": "gold", "k1": "k1", "k3": "k3"}
 EVERY = 8
 """Steps between two rows of the table."""
 

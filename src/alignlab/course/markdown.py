@@ -1,5 +1,6 @@
-"""The lecture's Markdown: plain Markdown without HTML, roles (`{claim}`id``), blocks (```` ```{slide} Title ````),
-mathematics and anchors -> a page of blocks. What a block becomes is said elsewhere (`writing`, `deck`, `check`).
+"""The lecture's Markdown: plain Markdown without HTML, roles (`{claim}`id``), blocks (```` ```{slide} Title
+````), mathematics and anchors -> a page of blocks. What a block becomes is said elsewhere (`writing`,
+`deck`, `check`).
 """
 
 from __future__ import annotations
@@ -155,7 +156,9 @@ def _block(name: str, argument: str, content: str, line: int) -> Block:
 
 
 def _options(lines: Sequence[str]) -> tuple[dict[str, str], int]:
-    """The `:name: value` lines at the head of a block, those that are indented being continued; how many lines."""
+    """The `:name: value` lines at the head of a block, those that are indented being continued; how many
+    lines.
+    """
     options: dict[str, str] = {}
     last = ""
     for at, line in enumerate(lines):

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from ..errors import DataError
 from ..evals.statistics import seeds_summary
 from .course import Course
-from .drawing import Axis, Row, Series, bars, beneath, lines
+from .drawing import Axis, Series, beneath, lines
+from .drawing_bars import Row, bars
 from .records import Record
 
 
@@ -90,7 +91,7 @@ def demonstrations(course: Course) -> str:
         Row(title, *over(found, f"figures.*.rows.{name}.gold"), pale=pale)
         for name, (title, pale) in SOURCES.items()
     ]
-    return bars(rows, label="Gold after SFT, by source", unit="gold, greedy", name="demonstrations")
+    return bars(rows, label="Gold after SFT, by source", unit="gold, greedy")
 
 
 def mixed_demonstrations(course: Course) -> str:
@@ -203,7 +204,6 @@ def attacks(course: Course) -> str:
         label="Attacks before and after one fix",
         unit="share of harmful requests that fell",
         names=("before", "after the fix"),
-        name="attacks",
     )
 
 
@@ -219,7 +219,6 @@ def defences(course: Course) -> str:
         label="Defences",
         unit="share of requests",
         names=("attacks that still work", "helpful answers left"),
-        name="defences",
     )
 
 
@@ -262,7 +261,6 @@ def constitution(course: Course) -> str:
         label="Harm and over-refusal on topics that no training had",
         unit="share of requests of held-out topics",
         names=("helps with harm", "refuses a look-alike"),
-        name="constitution",
     )
 
 
@@ -282,13 +280,7 @@ def recipes(course: Course) -> str:
         base = f"figures.*.{name}"
         rows.append(Row(title, *over(found, f"{base}.{last}.gold"), beside=over(found, f"{base}.sft.gold")))
     rows.sort(key=lambda row: -row.mean)
-    return bars(
-        rows,
-        label="Recipes",
-        unit="gold, greedy",
-        names=("at the end", "after its SFT alone"),
-        name="recipes",
-    )
+    return bars(rows, label="Recipes", unit="gold, greedy", names=("at the end", "after its SFT alone"))
 
 
 def clip(course: Course) -> str:

@@ -1,5 +1,5 @@
-"""A page of blocks -> HTML. Text is escaped by the parser, which allows no HTML; what a role or a block names is
-looked up in the course, and what is not there is marked on the page and kept as a problem.
+"""A page of blocks -> HTML. Text is escaped by the parser, which allows no HTML; what a role or a block
+names is looked up in the course, and what is not there is marked on the page and kept as a problem.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Writer:
         self.terms: dict[str, str] = {}
         self.page = ""
         self.line = 0
+        self._figures = 0
         self._links: list[tuple[str, str, str]] = []
 
     def write(self, page: Page) -> str:
@@ -118,7 +119,7 @@ class Writer:
                 self.problem("format", "pictures are named by {figure}, not by a link")
                 html.append(escape(token.content))
             else:
-                html.append(parser().renderer.renderInline([token], parser().options, {}))
+                html.append(parser().renderer.render([token], parser().options, {}))
         return "".join(html)
 
     def _math(self, latex: str, *, display: bool = False) -> str:
@@ -189,7 +190,8 @@ class Writer:
         shown = text or f"{paper.get('authors', key)} ({paper.get('year', '')})"
         inner = self.text(shown)
         named = f"{paper.get('authors', '')} {paper.get('year', '')}: {paper.get('title', '')}"
-        return f'<a class="cite" href="papers.html#{escape(key.strip())}" title="{escape(named, quote=True)}">{inner}</a>'
+        link = f'href="papers.html#{escape(key.strip())}" title="{escape(named, quote=True)}"'
+        return f'<a class="cite" {link}>{inner}</a>'
 
     def _page_link(self, content: str) -> str:
         target, _, text = content.partition("|")
@@ -222,7 +224,8 @@ class Writer:
             notes = (
                 f'<details class="notes"><summary>For who teaches</summary><p>{self.text(said)}</p></details>'
             )
-        return f'<section class="slide" id="{anchor}"><h3>{title}</h3>{self.blocks(block.body)}{notes}</section>\n'
+        body = self.blocks(block.body)
+        return f'<section class="slide" id="{anchor}"><h3>{title}</h3>{body}{notes}</section>\n'
 
     def _predict(self, block: Block) -> str:
         anchor = self._anchor(f"predict-{slug(block.argument)}")
@@ -236,7 +239,8 @@ class Writer:
         return (
             f'<section class="predict" id="{anchor}"><p class="label">Predict first</p>'
             f'{self.blocks(block.question)}<div class="options">{options}</div>'
-            f'<details class="answer"><summary>What really happens</summary>{self.blocks(block.body)}</details>'
+            '<details class="answer"><summary>What really happens</summary>'
+            f"{self.blocks(block.body)}</details>"
             "</section>\n"
         )
 
@@ -260,6 +264,8 @@ class Writer:
             drawn = figures.drawn(block.argument, self.course)
         except DataError as error:
             return f"<p>{self.missing('figure', error.what)}</p>"
+        self._figures += 1  # a name in a drawing is another one wherever it stands
+        drawn = drawn.replace('"fig-', f'"fig{self._figures}-').replace("#fig-", f"#fig{self._figures}-")
         caption = self.blocks(block.body)
         return f'<figure id="{anchor}">{drawn}<figcaption>{caption}</figcaption></figure>\n'
 
@@ -273,7 +279,8 @@ class Writer:
             f"{demo.seconds} seconds</p><h3>{escape(demo.title)}</h3><p>{escape(demo.says)}</p>"
             f'<pre class="text"><code>alignlab lecture demo {escape(demo.name)}\n'
             f"alignlab lecture demo {escape(demo.name)} --full</code></pre>"
-            f'<p class="quiet">The full form takes about {demo.full} seconds.</p>{self.blocks(block.body)}</aside>\n'
+            f'<p class="quiet">The full form takes about {demo.full} seconds.</p>'
+            f"{self.blocks(block.body)}</aside>\n"
         )
 
     def problem(self, kind: str, what: str) -> None:
