@@ -6,6 +6,8 @@
 # %%
 from statistics import mean
 
+import torch
+
 from alignlab import lab
 from alignlab.evals import statistics
 from alignlab.losses import bradley_terry_loss
@@ -74,18 +76,27 @@ ceiling = right(
     lab.score("town:gold", answers).tolist(), kept
 )  # the truth itself disagrees with noisy people
 
-# %% What does it see? And what is its probability worth?
-seen = {}
+# %% What does each see? And what is a stated probability worth?
+seen = {people: {} for people in PEOPLE}
 for people, rewards in models.items():
     good = lab.score(rewards, [Completion(probe.prompt, probe.chosen) for probe in probes])
     bad = lab.score(rewards, [Completion(probe.prompt, probe.rejected) for probe in probes])
-    seen[people] = {}
     for probe, ahead in zip(probes, (good > bad).tolist(), strict=True):
         seen[people].setdefault(probe.meta["probe"], []).append(ahead)
     shares = {f"not {flaw.replace('_', ' ')}": mean(aheads) for flaw, aheads in seen[people].items()}
-    watch.chart(
-        charts.bars(shares, title=f"taught by {people}", x="share that prefers the answer without it"), ""
-    )
+    drawn = charts.bars(shares, title=f"taught by {people}", x="share of pairs")
+    watch.chart(drawn, "How often it prefers the answer without the flaw.")
+with torch.no_grad():
+    better_P, worse_P = lab.pair_scores(models["town:fair"], kept)
+stated = (better_P - worse_P).sigmoid().tolist()  # that the better one is better; the same pair turned round
+curve = statistics.reliability_curve(
+    [*stated, *(1 - p for p in stated)], [1] * len(stated) + [0] * len(stated)
+)
+watch.chart(charts.reliability(curve, title="Stated and true"), "On the diagonal 0.8 is right 8 times in 10.")
+pairs = [(ranking, i, j) for ranking in kept for i, j in zip(*pairs_of(ranking.ranks), strict=True)]
+ranking, i, j = pairs[stated.index(min(stated))]
+print("most wrong about:", ranking.prompt.text)
+print(f"  better: {ranking.completions[i].text}\n  worse:  {ranking.completions[j].text}")
 
 # %% Verdict
 fair, flattered = seen["town:fair"], seen["town:flattered"]

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,7 @@ def test_each_demo_runs_and_leaves_a_run_with_a_page(at_it: Path, name: str) -> 
     info = read_run(watch.path)
     assert (info.status, info.seed, info.stage) == ("done", 3, f"demo-{name}")
     assert info.summary["verdicts"] == watch.verdicts
-    page = (watch.path / "page.html").read_text()
+    page = unescape((watch.path / "page.html").read_text())
     assert "<script" not in page and watch.verdicts[0]["claim"] in page
     examine_run(info)
 

@@ -182,8 +182,7 @@ class Watch:
 
         curves = [
             captioned(
-                lines({arm or name: line for arm, line in arms.items()}, title=name, x="step", y=name),
-                "Each line ends where its training ended.",
+                lines({arm or name: line for arm, line in arms.items()}, title=name, x="step", y=name), ""
             )
             for name, arms in self.series.items()
         ]
@@ -194,26 +193,25 @@ class Watch:
                 for row in self.verdicts
             ],
         }
-        sections = [
-            {"title": "What was claimed", "table": verdicts},
-            {
-                "title": "What you predicted",
-                "text": [
-                    f"{question} — {answer or 'no prediction'}" for question, answer in self._asked.items()
-                ],
-            },
-            {"title": "What was measured", "charts": self._charts},
-            {"title": "Curves", "charts": curves},
+        predicted = [f"{question} {answer or 'No prediction.'}" for question, answer in self._asked.items()]
+        answers = [
+            {"label": "", "prompt": prompt, "answers": shown} for prompt, shown in self._answers.items()
         ]
         return {
             "title": f"Demo: {self.name}",
             "lead": ", ".join(f"{name} {value}" for name, value in self.settings.items()),
             "provenance": f"Seed {self.run.seed}, run {self.run.key[:12]}, {seconds:.0f} s.",
-            "cases": [
-                {"label": "the same prompt, again and again", "prompt": prompt, "answers": shown}
-                for prompt, shown in self._answers.items()
+            "sections": [
+                {"title": "What was claimed", "table": verdicts},
+                {"title": "What you predicted", "text": predicted},
+                {"title": "What was measured", "charts": self._charts},
+                {"title": "Curves", "charts": curves},
+                {
+                    "title": "The same prompts, again and again",
+                    "examples_title": "Greedy answers, step by step",
+                    "examples": answers,
+                },
             ],
-            "sections": sections,
             "glossary": [
                 ("[end]", "The answer came to an end by itself; [cut]: it was cut at the longest length."),
                 ("gold", "The judge of the town, who knows what is true; nothing learns from it here."),
