@@ -112,7 +112,7 @@ def template(name: str) -> Any:
 
 
 def whole(course: Course, **shown: Any) -> str:
-    style, script = asset("course.css"), asset("course.js")
+    style, script = asset("course.css"), asset("course.js") + asset("calculator.js")
     empty = {"kind": "", "headings": [], "when": "", "terms": [], "before": None, "after": None}
     return template("page.html.j2").render(
         course=course, style=style, script=script, policy=policy(style, script), **(empty | shown)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import DataError
+from . import figures_bridge as bridge
 from . import pictures_debates as debates
 from . import pictures_measured as measured
 from .course import Course
@@ -31,6 +32,7 @@ FIGURES: dict[str, Callable[[Course], str]] = {
     "oversight": debates.oversight,
     "depth": debates.depth,
     "pipeline": pipeline,
+    **bridge.FIGURES,
 }
 
 

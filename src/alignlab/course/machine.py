@@ -1,4 +1,4 @@
-"""`alignlab lecture machine`: how fast this computer reads memory and multiplies, and what that means for models.
+"""`alignlab lecture machine`: how fast this computer reads memory and multiplies, and what models make of it.
 
 Timings of this very moment: whatever else runs takes its share.
 """
@@ -69,8 +69,8 @@ def lines(found: dict[str, Any], model: str) -> list[str]:
             )
     if model:
         bound = found["models"][model]["f32"]["tokens"]
-        said += ["", f"{model} writes {found['measured']:,.0f} tokens a second here, in fp32; the bound of memory "
-                 f"is {bound:,.0f}."]  # fmt: skip
+        wrote = f"{model} writes {found['measured']:,.0f} tokens a second here, in fp32"
+        said += ["", f"{wrote}; the bound of memory is {bound:,.0f}."]
         if found["measured"] < bound / 3:
             said.append(
                 "It does not wait for memory: what is around each product (Python, one small step after the "
@@ -80,7 +80,7 @@ def lines(found: dict[str, Any], model: str) -> list[str]:
 
 
 def fastest(work: Callable[[], Any]) -> float:
-    """The shortest time of one call, of all that fit into `SECONDS`; the first, which warms up, is not counted."""
+    """The shortest time of one call, of all that fit into `SECONDS`; a first one, to warm up, is not counted."""
     work()
     best, end = float("inf"), time.perf_counter() + SECONDS
     while True:

@@ -5,7 +5,6 @@ The page's script (`calculator.js`) computes the same; 200 stored cases hold the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,10 +56,10 @@ class Estimate:
 
 
 def estimate(shape: Shape, kind: str, *, context: int, bandwidth: float, sequences: int = 1) -> Estimate:
-    """The size of a model and the bound that memory sets: to write one token, all weights and the whole cache are
-    read once.
+    """The size of a model and the bound that memory sets: to write one token, all weights and the whole cache
+    are read once.
 
-        weights = parameters x bits / 8      (embeddings keep at least 8.5 bits, as `export --gguf` writes them)
+        weights = parameters x bits / 8      (embeddings keep 8.5 bits at least, as `export --gguf` has them)
         cache   = 2 x layers x heads x head x context x 2 bytes x sequences
         tokens  = sequences x bandwidth / (weights + cache)
 
