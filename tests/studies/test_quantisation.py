@@ -1,5 +1,5 @@
-"""The study `quantisation`: how weights are rounded, what two rounded models have in common, its plan, and the
-arithmetic of its claims on made-up figures.
+"""The study `quantisation`: how weights are rounded, what two rounded models have in common, its plan, and
+the arithmetic of its claims on made-up figures.
 """
 
 from __future__ import annotations
@@ -109,10 +109,16 @@ def test_the_noise_of_rounding_is_placed_elsewhere(
 
 
 def test_codes_and_scales_of_two_models(tiny_model: Path, moved_model: Path, tmp_path: Path) -> None:
-    mixed = made(tmp_path / "mixed", moved_model, str(tiny_model), kind="plain", bits=4, place="scales")
+    plain: dict[str, Any] = {"kind": "plain", "bits": 4}
     name = "model.layers.1.self_attn.q_proj.weight"
     first, second = coded(weights_of(tiny_model)[name], 4), coded(weights_of(moved_model)[name], 4)
-    assert torch.allclose(mixed[name].view(-1, 32), second.codes * first.scales)
+    differs = (first.codes != second.codes).view(weights_of(tiny_model)[name].shape)
+    sides = [
+        made(tmp_path / side, model, **plain)[name] for side, model in (("a", tiny_model), ("b", moved_model))
+    ]
+    for place, ours in (("changed", differs), ("scales", ~differs)):
+        mixed = made(tmp_path / place, moved_model, str(tiny_model), place=place, **plain)[name]
+        assert torch.equal(mixed[ours], sides[1][ours]) and torch.equal(mixed[~ours], sides[0][~ours])
     how: dict[str, Any] = {"seed": 3, "resume": True, "settings": NoSettings()}
     codes(first=str(tiny_model), second=str(moved_model), out=tmp_path / "c", **how)
     found = read_run(tmp_path / "c").summary
@@ -183,17 +189,19 @@ def arm(gold: float, complied: float, moved: float = 0.0) -> dict[str, Any]:
     return {how: found for how in DECODINGS} | rest | {"error": 0.06}
 
 
+def one_row() -> dict[str, float]:
+    return {"same": 0.88, "same_dealt": 0.88, "scales": 0.0, "cosine": 0.5, "length": 1.5}
+
+
 def made_up() -> dict[str, Any]:
     """Figures of a seed in which every claim holds."""
     arms: dict[str, Any] = {}
     for policy, gold, harm in (("sft", 0.4, 0.7), ("dpo", 0.6, 0.1), ("ppo", 0.6, 0.05)):
         for way in ("f32", "q8_0", "q4_0", "3 bits", "2 bits"):
             arms[f"{policy} {way}"] = arm(gold, harm)
-    wider = ("q4_0 shuffled", "q4_0 of sft", "3 bits shuffled", "3 bits of sft", "codes on the scales of sft")
-    arms |= {f"ppo {way}": arm(0.6, 0.05) for way in wider}
-    arms["sft codes on the scales of ppo"] = arm(0.4, 0.7)
-    row = {"same": 0.9, "same_dealt": 0.88, "scales": 0.0, "cosine": 0.5, "length": 1.5}
-    shared = {"moved": 0.02, "weights": 100, "bits": {str(bits): row for bits in WIDTHS}}
+    wider = ("q4_0 shuffled", "q4_0 of sft", "3 bits shuffled", "3 bits of sft", "scales alone")
+    arms |= {f"ppo {way}": arm(0.6, 0.05) for way in (*wider, "changed codes alone")}
+    shared = {"moved": 0.02, "weights": 100, "bits": {str(bits): one_row() for bits in WIDTHS}}
     counts = dict.fromkeys(MEASURES, 100)
     both = {"dpo": shared, "ppo": shared}
     return {"seed": 1, "prompts": 100, "counts": counts, "cliff": 3, "arms": arms, "codes": both}
@@ -213,11 +221,14 @@ def test_each_claim_falls_with_its_figure_and_no_other() -> None:
 
     every = held(lambda f: None)
     assert every == [1] * len(every)
-    assert held(move("dpo q8_0", "known_fact", -0.006))[0] == 0
+    assert held(move("dpo q8_0", "known_fact", -0.03))[0] == 0
     assert held(move("dpo q4_0", "complied", 0.03))[1] == 0
-    assert held(lambda f: f["codes"]["ppo"]["bits"]["4"].update(same=0.4))[2] == 0
-    assert held(put("ppo q4_0", "complied", 0.4))[3] == 0
-    assert held(put("ppo q4_0 of sft", "gold", 0.5))[4] == 0
+    assert held(move("sft q8_0", "gold", 0.006))[0] == 0
+    assert held(put("ppo q4_0", "complied", 0.4))[2] == 0
+    assert held(put("ppo q4_0 of sft", "gold", 0.5))[3] == 0
+    for place, key, value in ((4, "same", 0.75), (5, "same_dealt", 0.86), (6, "cosine", 0.7)):
+        wrong = held(lambda f, k=key, v=value: f["codes"]["ppo"]["bits"].update({"4": one_row() | {k: v}}))
+        assert wrong[place] == 0
 
 
 def test_what_was_not_gained_cannot_be_kept() -> None:
@@ -232,9 +243,11 @@ def test_the_page_shows_every_arm_and_says_which_way_the_papers_go() -> None:
     told = page.tell(seeds)
     shown = [row[0] for section in told.sections for row in (section.get("table") or {"rows": []})["rows"]]
     assert {page.title_of(name) for name in seeds[0]["arms"]} <= set(shown)
-    assert "0.900" in told.conclusion[1] and all(
+    assert "0.880" in told.conclusion[1] and all(
         "<svg" in chart["svg"] for chart in told.sections[0]["charts"]
     )
     assert said.verdict(seeds).says == "disagrees"
     seeds[0]["arms"]["ppo 3 bits"]["greedy"]["moved"]["complied"]["mean"] = 0.1
+    assert "below 4 bits" in said.verdict(seeds).why
+    seeds[0]["arms"]["dpo q4_0"]["greedy"]["moved"]["complied"]["mean"] = 0.1
     assert said.verdict(seeds).says == "agrees"

@@ -88,7 +88,7 @@ def judged(row: Mapping[str, Any]) -> Answer:
 
 
 def beside(rows: Sequence[Answer], before: Sequence[Answer]) -> dict[str, Any]:
-    """S of each of MEASURES, and in `moved` S of its change, paired over prompts, intervals over questions."""
+    """S of each of MEASURES; in `moved` S of its change, paired over prompts, intervals over questions."""
     start = {row.id: row.parts for row in before}
     found: dict[str, Any] = {"moved": {}}
     for part in MEASURES:

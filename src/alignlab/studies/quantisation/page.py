@@ -56,10 +56,11 @@ def conclusion(seeds: Seeds) -> list[str]:
         f"Help with harm, greedy, in f32, q8_0 and q4_0: SFT {harm('sft f32')}, {harm('sft q8_0')}, "
         f"{harm('sft q4_0')}; DPO {harm('dpo f32')}, {harm('dpo q8_0')}, {harm('dpo q4_0')}; PPO "
         f"{harm('ppo f32')}, {harm('ppo q8_0')}, {harm('ppo q4_0')}.",
-        f"Of the 4-bit codes {said(seeds, lambda f: codes(f, 'ppo', 'same'))} are the same in SFT and PPO, whose "
-        f"weights lie {said(seeds, lambda f: f['codes']['ppo']['moved'])} of their length apart; what is left of "
-        f"that difference has a cosine of {said(seeds, lambda f: codes(f, 'ppo', 'cosine'))} with it. Of what PPO "
-        f"took from SFT's help with harm {said(seeds, lambda f: kept(f, 'ppo', 'q4_0'))} are left in q4_0.",
+        f"Of the 4-bit codes {said(seeds, lambda f: codes(f, 'ppo', 'same'))} are the same in SFT and PPO, "
+        f"whose weights lie {said(seeds, lambda f: f['codes']['ppo']['moved'])} of their length apart; what "
+        f"is left of that difference has a cosine of {said(seeds, lambda f: codes(f, 'ppo', 'cosine'))} "
+        f"with it. Of what PPO took from SFT's help with harm "
+        f"{said(seeds, lambda f: kept(f, 'ppo', 'q4_0'))} are left in q4_0.",
     ]
     cells: list[str] = []
     for bits in sorted((w for w in widths(seeds[0]) if w < 4), reverse=True):
@@ -120,13 +121,14 @@ def picture(seeds: Seeds) -> dict[str, Any]:
         "charts": [
             charts.captioned(
                 falling,
-                "Read from right to left: flat, then a cliff. 1 is PPO before rounding; 8 and 4 bits are q8_0 and "
-                "q4_0, all others plain rounding by the rule of q4_0. Greedy answers. Band: spread over seeds.",
+                "Read from right to left: flat, then a cliff. 1 is PPO before rounding; 8 and 4 bits are "
+                "q8_0 and q4_0, all others plain rounding by the rule of q4_0. Greedy answers. Band: spread "
+                "over seeds.",
             ),
             charts.captioned(
                 shared,
-                "The fewer bits, the more codes are equal, and the less of the difference points where it did. "
-                "Matrices without embeddings.",
+                "The fewer bits, the more codes are equal, and the less of the difference points where it "
+                "did. Matrices without embeddings.",
             ),
         ],
     }
@@ -192,9 +194,9 @@ def distances(seeds: Seeds) -> dict[str, Any]:
             ],
             "rows": rows,
             "note": (
-                "The error is the norm of what rounding adds over that of the weights. All else is paired, prompt "
-                "by prompt and document by document; greedy but for KL, which is nats per answer of the rounded "
-                "model."
+                "The error is the norm of what rounding adds over that of the weights. All else is paired, "
+                "prompt by prompt and document by document; greedy but for KL, which is nats per answer of "
+                "the rounded model."
             ),
         },
     }
@@ -216,15 +218,16 @@ def placed(seeds: Seeds) -> dict[str, Any]:
             [title_of(name), *(said(seeds, lambda f, n=name, p=part: mean_of(f, n, p)) for part in parts)]
         )
     return {
-        "title": "The same noise elsewhere; codes and scales apart",
+        "title": "The same noise elsewhere; changed codes and scales apart",
         "charts": [],
         "table": {
             "heads": ["", "gold", "helps with harm", "refuses harm", "known facts"],
             "rows": rows,
             "note": (
-                "Shuffled: what rounding adds to PPO's weights, dealt among those of the same matrix. Of sft: what "
-                "rounding adds to SFT's weights, added to PPO's: the difference of the two stays whole. Codes on "
-                "the scales of the other: 4 bits, plain."
+                "Shuffled: what rounding adds to PPO's weights, dealt among those of the same matrix. Of "
+                "sft: what rounding adds to SFT's weights, added to PPO's: the difference of the two stays "
+                "whole. Changed codes alone: SFT at 4 bits with PPO's weights where the code differs; scales "
+                "alone: where it does not, so that only the scale is PPO's."
             ),
         },
     }
@@ -247,9 +250,10 @@ def common(seeds: Seeds) -> dict[str, Any]:
             "heads": ["policy", "bits", "same codes", "dealt at random", "cosine", "length"],
             "rows": rows,
             "note": (
-                f"Matrices without embeddings, whose difference from SFT has this share of their length: {moves}. "
-                "Dealt at random: the share of same codes if the difference is dealt among the weights of its "
-                "matrix. Cosine and length: of the difference after rounding, beside the one before."
+                f"Matrices without embeddings, whose difference from SFT has this share of their length: "
+                f"{moves}. Dealt at random: the share of same codes if the difference is dealt among the "
+                f"weights of its matrix. Cosine and length: of the difference after rounding, beside the "
+                f"one before."
             ),
         },
     }
@@ -258,23 +262,28 @@ def common(seeds: Seeds) -> dict[str, Any]:
 QUANTISATION = Study(
     title="Quantisation: what is left of alignment in the file that is shipped",
     controls=(
-        "Each policy before rounding, on the same prompts. Noise of the same size: what rounding adds to the weights "
-        "of a matrix, dealt among them at random; and what rounding adds to SFT's weights, added to PPO's. For "
-        "the share of same codes, the same difference dealt at random. SFT is rounded like PPO: what falls in both "
-        "is no matter of alignment."
+        "Each policy before rounding, on the same prompts. Noise of the same size: what rounding adds to "
+        "the weights of a matrix, dealt among them at random; and what rounding adds to SFT's weights, "
+        "added to PPO's. For the share of same codes, the same difference dealt at random. SFT is rounded "
+        "like PPO: what falls in both is no matter of alignment."
     ),
     town=Form(plan, measure, tell, verdict),
-    town_alone="it needs the gold judge and SFT, DPO and PPO of one base; a file of yours is measured by name, as "
-    "`alignlab eval --model FILE.gguf`",
+    town_alone="it needs the gold judge and SFT, DPO and PPO of one base; a file of yours is measured by "
+    "name, as `alignlab eval --model FILE.gguf`",
+    changed=(
+        "Other than in the design, on figures of seed 10 alone: in q8_0 shares may move by 0.02, for one "
+        "answer of some hundred is 0.003 to 0.007; what falls first below 4 bits is told and not claimed."
+    ),
     claim=(
-        "Rounding to 8 bits changes nothing that can be measured; rounding to 4 bits as llama.cpp does leaves "
-        "alignment where it was, though most codes of the aligned model are those of the model before."
+        "Rounding to 8 bits changes nothing that can be measured; rounding to 4 bits as llama.cpp does "
+        "leaves alignment where it was, though most codes of the aligned model are those of the model before."
     ),
     mirrors=(
         Mirror(
             "Kharinaev et al. 2025 (2502.15799)",
             "abstract",
-            "66 quantised variants of four models, safety on four benchmarks: it can fall, and no method is best",
+            "66 quantised variants of four models, safety on four benchmarks: it can fall, and no method is "
+            "best",
         ),
         Mirror(
             "Chen et al. 2025, Q-resafe (2506.20251)",
@@ -288,11 +297,11 @@ QUANTISATION = Study(
         ),
     ),
     falsified_by=(
-        "q4_0 files of DPO or PPO that help with harm more often by over 0.02; or a gain over SFT of which less than "
-        "0.8 is left; or codes of which fewer than 0.85 are the same."
+        "q4_0 files of DPO or PPO that help with harm more often by over 0.02; or of what PPO took from SFT's "
+        "help with harm less than 0.9 left; or fewer than 0.8 of the codes the same."
     ),
     would_change_my_mind=(
-        "models of billions of weights, or rounding to 4 bits with scales learnt from data, where the same controls "
-        "say otherwise; or a training that keeps its change below half a step of every code."
+        "models of billions of weights, or rounding to 4 bits with scales learnt from data, where the same "
+        "controls say otherwise; or a training that keeps its change below half a step of every code."
     ),
 )

@@ -153,14 +153,14 @@ class Arms:
         )
 
     def controls(self) -> None:
-        """What rounding adds to PPO's weights, put elsewhere; and codes of one policy on another's scales."""
+        """What rounding adds to PPO's weights, put elsewhere; and SFT with what PPO changed of its codes."""
         four, cliff = RoundingSettings(), RoundingSettings(kind="plain", bits=self.settings.cliff)
         for way, settings in (("q4_0", four), (f"{cliff.bits} bits", cliff)):
             self.rounded("ppo", f"{way} shuffled", replace(settings, place="shuffled"))
             self.rounded("ppo", f"{way} of sft", replace(settings, place="other"), other="sft")
-        mixed = RoundingSettings(kind="plain", bits=4, place="scales")
-        self.rounded("ppo", "codes on the scales of sft", mixed, other="sft")
-        self.rounded("sft", "codes on the scales of ppo", mixed, other="ppo")
+        for place, way in (("changed", "changed codes alone"), ("scales", "scales alone")):
+            how = RoundingSettings(kind="plain", bits=4, place=place)
+            self.rounded("ppo", way, how, other="sft")
         for policy in ("dpo", "ppo"):
             self.planned[f"codes {policy}"] = self.make(
                 f"quant codes {policy}",

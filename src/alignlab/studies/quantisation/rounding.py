@@ -74,7 +74,8 @@ def rounded(
     rounds activations too.
 
     Args:
-        other: the model whose rounding errors, or whose scales, are taken; see `RoundingSettings.place`.
+        other: the model whose rounding errors, or most of whose rounded weights, are taken; see
+            `RoundingSettings.place`.
     """
     start = names.models.model(model)
     others = [names.models.model(other)] if other else []
@@ -90,8 +91,8 @@ def rounded(
     if settings.place == "own":
         new, size = weights_of(policy, settings)
         summary = {"bytes": size} if size else {}
-    elif settings.place == "scales":
-        new = recombined(policy.model, load_merged(others[0].path).model, settings.bits)
+    elif settings.place in ("changed", "scales"):
+        new = recombined(policy.model, load_merged(others[0].path).model, settings)
     else:
         source = load_merged(others[0].path) if settings.place == "other" else policy
         new = moved_by_errors(policy, source, settings, derive_seed(seed, "study-rounded"))
@@ -115,8 +116,8 @@ def weights_of(policy: Any, settings: RoundingSettings) -> tuple[dict[str, Tenso
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.gguf"
         size = write_gguf(policy, file, kind=settings.kind).bytes
-        back = dict(load_merged(file).model.named_parameters())
-    return {name: weight.detach() for name, weight in back.items()}, size
+        back = load_merged(file).model
+    return {name: weight.detach() for name, weight in matrices(back)}, size
 
 
 def moved_by_errors(policy: Any, source: Any, settings: RoundingSettings, seed: int) -> dict[str, Tensor]:
@@ -134,14 +135,19 @@ def moved_by_errors(policy: Any, source: Any, settings: RoundingSettings, seed: 
     return new
 
 
-def recombined(model: Any, other: Any, bits: int) -> dict[str, Tensor]:
-    """The codes of one model on the scales of another."""
-    scales = dict(other.named_parameters())
+def recombined(model: Any, other: Any, settings: RoundingSettings) -> dict[str, Tensor]:
+    """The other model rounded, with the rounded weights of this one where its code differs ("changed"), or where
+    it does not, and the scale alone does ("scales").
+    """
+    theirs = dict(other.named_parameters())
     new: dict[str, Tensor] = {}
     for name, weight in matrices(model):
-        width = bits_of(name, bits)
-        theirs = coded(scales[name].detach(), width).scales
-        new[name] = Codes(coded(weight.detach(), width).codes, theirs).weights(weight.shape)
+        width = bits_of(name, settings.bits)
+        here, there = coded(weight.detach(), width), coded(theirs[name].detach(), width)
+        differs = here.codes != there.codes
+        ours = differs if settings.place == "changed" else ~differs
+        mixed = torch.where(ours, here.codes * here.scales, there.codes * there.scales)
+        new[name] = mixed.view(weight.shape)
     return new
 
 

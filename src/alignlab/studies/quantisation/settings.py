@@ -28,11 +28,11 @@ class RoundingSettings:
         "q4_0", "as `export --gguf` writes them, or plain rounding of the same matrices to `bits`"
     )
     bits: int = setting(4, "bits of a code, where rounding is plain", at_least=2, at_most=8)
-    place: Literal["own", "shuffled", "other", "scales"] = setting(
+    place: Literal["own", "shuffled", "other", "changed", "scales"] = setting(
         "own",
         "own = each weight is rounded; shuffled = what rounding adds to the weights of a matrix, dealt among "
-        "them at random; other = what rounding adds to another model is added; scales = the codes of this "
-        "model on the scales of another",
+        "them at random; other = what rounding adds to another model is added; changed, scales = the other "
+        "model rounded, with this one's weights where its code differs, or where it does not",
     )
 
 
