@@ -17,11 +17,12 @@ SHOWN = 16  # weights of the block that are drawn
 HALF = 8  # 4-bit codes run from -8 to 7
 READS = 30e9  # bytes a second, of a laptop
 CONTEXT = 2048
+SHOWN_FIRST = list(SHAPES)[-1]  # the one that is a question on a laptop
 
 
 def blocks(course: Course) -> str:
-    """Sixteen weights of one block: SFT's as bars between the steps of its scale, and their 4-bit codes beside those
-    of PPO.
+    """Sixteen weights of one block: SFT's as bars between the steps of its scale, and their 4-bit codes beside
+    those of PPO.
     """
     found = record(course, "quantisation")
     both = found.at(f"figures.{first(found)}.codes.ppo.block")
@@ -30,7 +31,7 @@ def blocks(course: Course) -> str:
     begin = min(furthest, len(sft) - SHOWN) if furthest >= SHOWN else 0
     scale, codes = coded(sft)
     other_scale, other_codes = coded(ppo)
-    left, wide, middle, tall = 46, (WIDTH - 46) / SHOWN, 82, 8.0
+    left, wide, middle, tall = 46, (WIDTH - 46) / SHOWN, 96, 8.0
     parts = [text(0, 12, "16 weights of a block of 32, from SFT", size=12)]
     for step in range(-HALF, HALF):
         y = middle + step * tall if scale < 0 else middle - step * tall
@@ -118,7 +119,8 @@ def rounding(course: Course) -> str:
 def calculator(course: Course) -> str:
     """The calculator: a table that needs no script, and a form that `calculator.js` brings to life."""
     options = "".join(
-        f'<option data-shape="{escape(json.dumps(asdict(shape)), quote=True)}">{escape(name)}</option>'
+        f"<option{' selected' if name == SHOWN_FIRST else ''} "
+        f'data-shape="{escape(json.dumps(asdict(shape)), quote=True)}">{escape(name)}</option>'
         for name, shape in SHAPES.items()
     )
     kinds = "".join(f"<option{' selected' if kind == 'q4_0' else ''}>{kind}</option>" for kind in BITS)
@@ -129,14 +131,15 @@ def calculator(course: Course) -> str:
         + _input("sequences", "Texts at once", 1, 1, 100_000)
         + _input("bandwidth", "Memory reads, GB a second", round(READS / 1e9), "any", 1_000_000)
     )
-    shape = asdict(next(iter(SHAPES.values())))
+    shape = asdict(SHAPES[SHOWN_FIRST])
     more = "".join(_input(name, title, shape[name], 1, 10**13) for name, title in _SHAPE.items())
     shows = "".join(
         f'<div><dt>{title}</dt><dd data-shows="{name}">-</dd></div>' for name, title in _RESULTS.items()
     )
     return (
-        f'<div class="calculator"><form>{form}<details><summary>Another model</summary><div class="fields">{more}</div>'
-        f'</details></form><dl class="results" aria-live="polite">{shows}</dl>{_table()}</div>'
+        f'<div class="calculator"><form>{form}<details><summary>Another model</summary>'
+        f'<div class="fields">{more}</div></details></form>'
+        f'<dl class="results" aria-live="polite">{shows}</dl>{_table()}</div>'
     )
 
 
@@ -177,9 +180,9 @@ def _table() -> str:
         f"<th>{head}</th>" for head in ("model", "weights", "size", "cache", "tokens a second at most")
     )
     return (
-        f'<details class="twin"><summary>The same as a table: {CONTEXT:,} tokens of context, {READS / 1e9:.0f} GB a '
-        f'second</summary><div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{"".join(rows)}</tbody>'
-        "</table></div></details>"
+        f'<details class="twin"><summary>The same as a table: {CONTEXT:,} tokens of context, '
+        f'{READS / 1e9:.0f} GB a second</summary><div class="scroll"><table><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div></details>"
     )
 
 

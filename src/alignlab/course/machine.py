@@ -80,7 +80,7 @@ def lines(found: dict[str, Any], model: str) -> list[str]:
 
 
 def fastest(work: Callable[[], Any]) -> float:
-    """The shortest time of one call, of all that fit into `SECONDS`; a first one, to warm up, is not counted."""
+    """The shortest time of one call, of all that fit into `SECONDS`; one to warm up is not counted."""
     work()
     best, end = float("inf"), time.perf_counter() + SECONDS
     while True:
