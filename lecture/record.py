@@ -2,9 +2,9 @@
 
     python lecture/record.py runs/figures [runs/STUDY ...]
 
-The first folder is that of `benchmarks/figures.py`; the others are finished studies that it does not hold. Each
-record says by what command its figures were made, of which seeds, on what, at which commit, in how many seconds.
-What a record holds, as paths that a claim can name: `alignlab lecture check --record NAME`.
+The first folder is that of `benchmarks/figures.py`; the others are finished studies that it does not hold.
+Each record says by what command its figures were made, of which seeds, on what, at which commit, in how many
+seconds. What a record holds, as paths that a claim can name: `alignlab lecture record NAME`.
 """
 
 from __future__ import annotations
@@ -147,13 +147,14 @@ def studies(folders: list[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
         name, seeds = summary["study"], ",".join(map(str, summary["seeds"]))
         test = summary["settings"].get("test", "")
         line = f"alignlab study {name} --seeds {seeds}" + (f" --test {test}" if test else "")
-        yield name, {"command": line, "set": test, **of_study(summary)}
+        made = commit(*(Path(stage["run"]) / "run.json" for stage in summary["stages"]))
+        yield name, {"command": line, "set": test, **of_study(summary), "commit": made}
 
 
-def commit(folder: Path) -> str:
-    """Of the runs below a folder; empty where none says."""
-    for run in sorted(folder.rglob("run.json")):
-        if found := read(run).get("commit"):
+def commit(*runs: Path) -> str:
+    """Of the first of these `run.json` that says one; empty where none does."""
+    for run in runs:
+        if run.exists() and (found := read(run).get("commit")):
             return found[:7]
     return ""
 
@@ -167,17 +168,14 @@ def main() -> None:
     args = parser.parse_args()
     ours = [path for path in sorted((args.figures / "studies").iterdir()) if (path / "summary.json").exists()]
     machine = "2 processor cores, no GPU"
-    made = commit(args.figures)
+    made = commit(*sorted((args.figures / "recipes").rglob("run.json")))
     out = HERE / "record"
     out.mkdir(exist_ok=True)
     total = 0
-    rows = [(name, made, found) for name, found in [*pages(args.figures), *studies(ours)]]
-    rows += [(name, commit(folder), found) for folder in args.studies for name, found in studies([folder])]
-    for name, at, found in rows:
+    rows = [(name, {"commit": made, **found}) for name, found in pages(args.figures)]
+    for name, found in [*rows, *studies([*ours, *args.studies])]:
         figures = found.pop("figures")
-        text = written(
-            {"schema": 1, "name": name, **found, "commit": at, "machine": machine, "figures": figures}
-        )
+        text = written({"schema": 1, "name": name, **found, "machine": machine, "figures": figures})
         (out / f"{name}.json").write_text(text, encoding="utf-8")
         total += len(text.encode())
         print(f"{name:<22} {len(text.encode()):>9,} bytes")

@@ -15,6 +15,7 @@ from alignlab.cli.commands import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+LESSONS = sorted((ROOT / "lecture" / "pages").glob("*.md"))
 TESTS = {
     name
     for file in (ROOT / "tests").rglob("test_*.py")
@@ -72,15 +73,22 @@ SMALL = {
     "--model.threads 1",
     "likelihood": "--max_length 128 --count 40 --model.threads 1",
     "sweep dpo": "--eval-prompts 8 --model.threads 1",
+    "lecture": "",
+    "lecture check": "",
+    "lecture record": "",
     "reward-shift": "--prompts 6 --per_prompt 2 --best_of 2 --model.threads 1",
 }
 
 
 def commands(page: Path) -> list[str]:
-    """The indented lines of a page that are commands of ours, without the remark after them."""
-    found = re.findall(
-        r"^ {4,6}((?:alignlab|make) .+?)(?: {3,}.*)?$", page.read_text(encoding="utf-8"), re.MULTILINE
-    )
+    """The indented lines of a page that are commands of ours, without the remark after them; of the lecture's
+    pages, those of their blocks of commands.
+    """
+    text = page.read_text(encoding="utf-8")
+    if page in LESSONS:
+        text = "\n".join(re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+        return re.findall(r"^alignlab .+$", text, re.MULTILINE)
+    found = re.findall(r"^ {4,6}((?:alignlab|make) .+?)(?: {3,}.*)?$", text, re.MULTILINE)
     return [line.strip() for line in found]
 
 
@@ -169,7 +177,7 @@ def test_every_command_of_the_pages_runs(
     write_files(tmp_path)
     makefile = (ROOT / "Makefile").read_text()
     done = set()
-    for page in PAGES:
+    for page in [*PAGES, *LESSONS]:
         for command in commands(page):
             words = shlex.split(command)
             if words[0] == "make":
@@ -189,7 +197,7 @@ def test_every_command_of_the_pages_runs(
             if "--kind" in words:
                 kind = words[words.index("--kind") :][:2]
             else:
-                kind = words[2:3] if second_word_tells else []
+                kind = [word for word in words[2:3] if second_word_tells and word[0] != "-"]
             shown = " ".join([words[1], *kind])
             if shown in ("studio", "studio link"):  # it answers until it is told to stop: tests/studio
                 continue

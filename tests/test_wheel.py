@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 BEFORE = 7_100_000  # bytes of the wheel without what the studio shows
 PAGES, RECORDED = 1_000_000, 6_000_000
 MOST = BEFORE + 8_000_000
-STUDIO = "alignlab/studio/"
+STUDIO, LECTURE = "alignlab/studio/", "alignlab/course/"
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +28,18 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 def test_it_holds_every_file_of_the_package_and_no_other(wheel: zipfile.ZipFile) -> None:
     kept = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "src/alignlab"],
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "src/alignlab", "lecture"],
         cwd=ROOT,
         capture_output=True,
         text=True,
     )
     if kept.returncode:
         pytest.skip("no checkout of git")
-    files = {name.removeprefix("src/") for name in kept.stdout.splitlines() if (ROOT / name).exists()}
+    names = {name.removeprefix("src/") for name in kept.stdout.splitlines() if (ROOT / name).exists()}
+    files = {LECTURE + name if name.startswith("lecture/") else name for name in names}
     held = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert held == files
+    assert LECTURE + "lecture/course.toml" in held
     for name in ("static/index.html", "static/index.js", "demo/run.tar.xz", "demo/card.json"):
         assert STUDIO + name in held
     assert [name for name in wheel.namelist() if name.endswith("licenses/LICENSE")]

@@ -26,6 +26,7 @@ MORE = {
         "--reward.epochs 1"
     ),
     "llama3": "--budget 96 --rounds 2 --rejection.per_prompt 2 --reward.epochs 1",
+    "mixtral": "--budget 64",
     "zephyr": "--budget 64",
     "tulu3": "--budget 64 --rlvr.steps 2 --rlvr.rollouts 8",
     "constitutional": "--red-team 24 --labelled 24 --compared 12 --ppo-prompts 40 --ppo.steps 2 "
@@ -35,6 +36,7 @@ MORE = {
 NAMES = {
     "llama2": ["base", "sft", "rejection_1", "ppo"],
     "llama3": ["base", "sft", "rejection_1", "dpo_1", "rejection_2", "dpo_2"],
+    "mixtral": ["base", "sft", "dpo"],
     "zephyr": ["base", "sft", "dpo"],
     "tulu3": ["base", "sft", "dpo", "rlvr"],
     "constitutional": ["base", "helpful", "sl_cai", "rl_cai_dpo", "rl_cai"],

@@ -16,6 +16,7 @@ from ..run.outputs import check_file, is_page, whole_file
 from .claims import Claim
 from .course import Course, Problem
 from .places import HERE
+from .records import Record
 from .writing import Writer, own_figures, slug
 
 
@@ -112,7 +113,7 @@ def template(name: str) -> Any:
 
 
 def whole(course: Course, **shown: Any) -> str:
-    style, script = asset("course.css"), asset("course.js") + asset("calculator.js")
+    style, script = asset("course.css"), "".join(map(asset, ("switch.js", "course.js", "calculator.js")))
     empty = {"kind": "", "headings": [], "when": "", "terms": [], "before": None, "after": None}
     return template("page.html.j2").render(
         course=course, style=style, script=script, policy=policy(style, script), **(empty | shown)
@@ -124,17 +125,16 @@ def _index(course: Course, rows: list[dict[str, Any]]) -> str:
     for row in rows:
         when = _clock(course.begins(row["id"])) if row["minutes"] else ""
         minutes = f"{row['minutes']} min" if row["minutes"] else "at home"
-        lines.append(
-            f'<tr><td>{when}</td><td><a href="{row["id"]}.html">{escape(row["title"])}</a></td><td>{minutes}</td></tr>'
-        )
+        link = f'<a href="{row["id"]}.html">{escape(row["title"])}</a>'
+        lines.append(f"<tr><td>{when}</td><td>{link}</td><td>{minutes}</td></tr>")
     held = sum(_stands(claim) for claim in course.claims.values())
     return (
         f'<p class="lead">{escape(course.about)}</p>'
-        '<div class="scroll"><table class="plan"><thead><tr><th>begins</th><th>section</th><th>class time</th></tr>'
-        f"</thead><tbody>{''.join(lines)}</tbody></table></div>"
+        '<div class="scroll"><table class="plan"><thead><tr><th>begins</th><th>section</th>'
+        f"<th>class time</th></tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
         f'<p><a href="slides.html">The slides</a> hold the same in {course.minutes} minutes, with a clock. '
-        f"Every figure on these pages comes from a measured run: {held} of {len(course.claims)} claims hold in "
-        'every seed that was run, and each has <a href="receipts.html">its receipt</a>. '
+        f"Every figure on these pages comes from a measured run: {held} of {len(course.claims)} claims hold "
+        'as they are written, and each has <a href="receipts.html">its receipt</a>. '
         "Words with a dotted line are explained when you press them, and in the "
         '<a href="glossary.html">glossary</a>.</p>'
     )
@@ -165,7 +165,7 @@ def _papers(course: Course) -> str:
         shown = "".join(
             f"<dt>{escape(name)}</dt><dd>{escape(str(text))}</dd>" for name, text in facts if text
         )
-        if (ours := course.claims.get(paper.get("ours", ""))) and paper.get("verdict"):
+        if (ours := course.claims.get(paper.get("ours", ""))) and _stands(ours) and paper.get("verdict"):
             shown += (
                 f"<dt>measured here</dt><dd>{escape(ours.sentence())} "
                 f'<a class="receipt" href="receipts.html#{ours.id}">{escape(ours.verdict)}</a></dd>'
@@ -179,11 +179,38 @@ def _papers(course: Course) -> str:
 
 
 def _receipts(course: Course) -> str:
-    head = (
-        "<p>One for each claim of the course: what was run, on what, with which seeds, and what came out in each. "
-        "A claim that fails in a seed says so in its own words.</p>"
+    by_record: dict[str, list[Claim]] = {}
+    for claim in course.claims.values():
+        by_record.setdefault(claim.record.name, []).append(claim)
+    parts = [
+        "<p>One for each claim of the course: what was run, on what, with which seeds, and what came out in "
+        "each. A claim that fails in a seed says so in its own words. The dotted names are paths into the "
+        "record.</p>"
+    ]
+    for name, claims in sorted(by_record.items()):
+        parts.append(f'<h2 id="record-{escape(name)}">{escape(name)}</h2>{_measured(claims[0].record)}')
+        parts += [_receipt(claim, course) for claim in claims]
+    return "".join(parts)
+
+
+def _measured(record: Record) -> str:
+    """What all claims on a record share."""
+    said = record.document
+    return _facts(
+        ("command", f"<code>{escape(str(said.get('command', '')))}</code>"),
+        ("figures in", f"<code>record/{escape(record.name)}.json</code>"),
+        ("seeds", escape(", ".join(record.seeds))),
+        ("measured on", escape(str(said.get("set") or said.get("measured_on") or ""))),
+        ("n", escape(_counts(said.get("n")))),
+        ("processor time", escape(_seconds(said.get("seconds")))),
+        ("machine", escape(str(said.get("machine", "")))),
+        ("commit", escape(str(said.get("commit") or "not kept with these runs"))),
     )
-    return head + "".join(_receipt(claim, course) for claim in course.claims.values())
+
+
+def _facts(*facts: tuple[str, str]) -> str:
+    shown = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in facts if text)
+    return f'<dl class="facts">{shown}</dl>'
 
 
 def _receipt(claim: Claim, course: Course) -> str:
@@ -191,38 +218,28 @@ def _receipt(claim: Claim, course: Course) -> str:
         sentence, verdict, by_seed = claim.sentence(), claim.verdict, claim.by_seed
     except DataError as error:
         return (
-            f'<section id="{claim.id}"><h2>{claim.id}</h2><p class="fails">{escape(error.what)}</p></section>'
+            f'<section id="{claim.id}"><h3>{claim.id}</h3><p class="fails">{escape(error.what)}</p></section>'
         )
-    seeds = [seed for seed in by_seed if seed]
     heads = "".join(f"<th>{escape(f'seed {seed}' if seed else 'all seeds')}</th>" for seed in by_seed)
     rows = "".join(
         f"<tr><td>{escape(name)}</td>"
         + "".join(f"<td>{_figure(values[name])}</td>" for values in by_seed.values())
-        + f"<td><code>{escape(path)}</code></td></tr>"
+        + f"<td><code>{escape(path.removeprefix('figures.*.'))}</code></td></tr>"
         for name, path in claim.values.items()
     )
     kept = "".join(f"<td>{'yes' if ok else 'no'}</td>" for ok in claim.held.values())
-    own = own_figures(claim, course)
-    said = claim.record.document
-    facts = [
-        ("command", f"<code>{escape(str(said.get('command', '')))}</code>"),
-        ("figures in", f"<code>record/{escape(claim.record.name)}.json</code>"),
-        ("seeds", escape(", ".join(seeds or claim.record.seeds))),
-        ("measured on", escape(str(said.get("set") or said.get("measured_on") or ""))),
-        ("n", escape(_counts(said.get("n")))),
-        ("processor time", escape(_seconds(said.get("seconds")))),
-        ("machine", escape(str(said.get("machine", "")))),
-        ("commit", escape(str(said.get("commit") or "not kept with these runs"))),
-        ("the contrary", escape(claim.says or f"a seed in which this is false: {claim.holds}")),
-        ("yours", escape(own)),
-    ]
-    shown = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in facts if text)
     mark = "" if claim.stands else ' class="fails"'
+    facts = _facts(
+        ("the contrary", escape(claim.says or "the last line of the table, false")),
+        ("yours", escape(own_figures(claim, course))),
+    )
     return (
-        f'<section id="{claim.id}"><h2>{claim.id}</h2><p>{escape(sentence)} <span{mark}>({escape(verdict)})</span></p>'
-        f'<div class="scroll"><table class="figures"><thead><tr><th>figure</th>{heads}<th>path</th></tr></thead>'
+        f'<section id="{claim.id}"><h3>{claim.id}</h3><p>{escape(sentence)} '
+        f"<span{mark}>({escape(verdict)})</span></p>"
+        '<div class="scroll"><table class="figures">'
+        f"<thead><tr><th>figure</th>{heads}<th>where it stands</th></tr></thead>"
         f"<tbody>{rows}<tr><td><code>{escape(claim.holds)}</code></td>{kept}<td></td></tr></tbody></table></div>"
-        f'<dl class="facts">{shown}</dl></section>'
+        f"{facts}</section>"
     )
 
 

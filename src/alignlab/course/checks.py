@@ -1,5 +1,5 @@
-"""What `alignlab lecture check` tells: claims that fail, numbers without a source, what is named and is not there,
-words before they are explained, and pages that are hard to read.
+"""What `alignlab lecture check` tells: claims that fail, numbers without a source, what is named and is not
+there, words before they are explained, and pages that are hard to read.
 """
 
 from __future__ import annotations
@@ -10,14 +10,17 @@ from collections.abc import Iterator
 from markdown_it.token import Token
 
 from ..errors import DataError
+from . import plain
 from .build import Site, build
 from .course import Course, Problem
+from .deck import minutes_of
 from .markdown import Page
 from .writing import find_term
 
 HARDEST, LONGEST = 9.0, 20.0  # school grade (Flesch-Kincaid) of a page, words of its mean sentence
 SERVED = 62  # bullets of the outline
 _NUMBER = re.compile(r"(?<![\w.,/–-])\d[\d,]*(?:\.\d+)?(?:\s?%)?(?![\w])")
+_OPEN_ROLE = re.compile(r"\{(?:claim|value|term|cite|page)\}`")
 _YEAR = re.compile(r"(?:19|20)\d\d$")
 _SENTENCE = re.compile(r"[.!?:;]+(?=\s|$)")
 _WORD = re.compile(r"[A-Za-z][A-Za-z'’-]*")
@@ -29,10 +32,12 @@ def check(course: Course) -> tuple[list[Problem], list[str]]:
     site = build(course)
     problems = list(site.problems)
     problems += _claims(course)
+    problems += _plan(course)
     problems += _numbers(course)
     problems += _order(course)
     problems += _outline(course, site)
     problems += _papers(course)
+    problems += _misconceptions(course)
     hard, said = _reading(course)
     return [*dict.fromkeys([*problems, *hard])], said
 
@@ -53,8 +58,27 @@ def _claims(course: Course) -> Iterator[Problem]:
                 yield Problem("claim", claim.id, f"does not hold in seed {failed}: {claim.holds}")
         except DataError as error:
             yield Problem("claim", claim.id, error.what)
-        if claim.id not in used and not claim.file.endswith("example.toml"):
+        if claim.id not in used:
             yield Problem("claim", claim.id, "no page shows it")
+
+
+def _plan(course: Course) -> Iterator[Problem]:
+    """Sections whose slides take more class time than the plan has for them."""
+    for section in course.sections:
+        if page := course.pages.get(section.page):
+            for length, cuts in course.lengths.items():
+                has = section.shorter.get(length, section.minutes)
+                takes = sum(
+                    minutes_of(block)
+                    for block in page.directives()
+                    if block.options.get("cut", "") not in cuts or not block.options.get("cut")
+                )
+                if has and takes > has:
+                    yield Problem(
+                        "plan",
+                        page.id,
+                        f"its slides take {takes:g} minutes of {has} in the lecture of {length}",
+                    )
 
 
 def _roles(token: Token) -> Iterator[tuple[str, str]]:
@@ -70,9 +94,11 @@ def _numbers(course: Course) -> Iterator[Problem]:
             for child in token.children or []:
                 if child.type != "text":
                     continue
+                where = f"{page.id}, line {line}"
+                if _OPEN_ROLE.search(child.content):
+                    yield Problem("format", where, "a role does not end; in a table its | is written \\|")
                 for number in _NUMBER.findall(child.content):
                     if not _is_free(number):
-                        where = f"{page.id}, line {line}"
                         yield Problem("number", where, f"{number} stands without a source")
 
 
@@ -122,6 +148,16 @@ def _papers(course: Course) -> Iterator[Problem]:
             yield Problem("paper", key, f"{paper['verdict']!r} is no verdict")
 
 
+def _misconceptions(course: Course) -> Iterator[Problem]:
+    for name, items in course.quizzes.items():
+        for item in items:
+            for option in item.get("options", []):
+                if (key := option.get("misconception", "")) and key not in course.misconceptions:
+                    yield Problem(
+                        "quiz", f"quiz/{name}.toml, {item['id']}", f"no misconception is called {key}"
+                    )
+
+
 def _reading(course: Course) -> tuple[list[Problem], list[str]]:
     problems, lines = [], []
     for page in course.pages.values():
@@ -141,27 +177,8 @@ def prose(page: Page, course: Course) -> list[str]:
         if token.type in ("table_open", "table_close"):
             table = token.type == "table_open"
         if token.type == "inline" and not table:
-            found.append("".join(_read(child, course) for child in token.children or []).strip())
+            found.append(plain.said(token.children or [], course, code=False).strip())
     return [text for text in found if text]
-
-
-def _read(token: Token, course: Course) -> str:
-    if token.type in ("softbreak", "hardbreak"):
-        return " "
-    if token.type == "text":
-        return token.content
-    if token.type != "role":
-        return ""
-    role, content = token.meta["role"], token.content
-    if role == "claim":
-        claim = course.claims.get(content)
-        try:
-            return claim.sentence() if claim else ""
-        except DataError:
-            return ""
-    if role == "term":
-        return content.partition("|")[0]
-    return content.partition("|")[2]
 
 
 def reading(paragraphs: list[str]) -> tuple[float, float]:

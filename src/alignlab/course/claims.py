@@ -1,7 +1,7 @@
 """Claims: a sentence, the figures that fill it, and what must hold of them in every seed.
 
-A figure on a page is never typed: it is a path into a record. What a claim says `holds` is arithmetic on its own
-values, read by `ast` and computed here; nothing of it is run as code.
+A figure on a page is never typed: it is a path into a record. What a claim says `holds` is arithmetic on its
+own values, read by `ast` and computed here; nothing of it is run as code.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ _PLAIN = re.compile(r"\+?,?(?:\.\d)?[df%]?$")
 
 
 class BadClaim(DataError):
-    """A claim that cannot be shown: a path that leads nowhere, a value that nobody gives, a sum that is none."""
+    """A claim that cannot be shown: a path that leads nowhere, a value that nobody gives, a sum that is
+    none.
+    """
 
 
 @dataclass(frozen=True)
@@ -107,23 +109,25 @@ class Claim:
         return "".join(shown)
 
     def shown(self, name: str, how: str = "") -> str:
-        """A figure as people read it: `.2f` is the mean over seeds, `±.2f` mean ± standard deviation, `+` shows
-        the sign, `d` a whole number, `%` a share in percent.
+        """A figure as people read it: `.2f` is the mean over seeds, `±.2f` mean ± standard deviation, `+`
+        shows the sign, `d` a whole number, `%` a share in percent.
         """
         values = list(self.value(name).values())
         if spread := _SPREAD.match(how):
             over = seeds_summary(values)
             digits = spread[2] or "2"
-            mean = f"{over['mean']:{spread[1]}.{digits}f}"
-            return (mean if over["sd"] is None else f"{mean} ± {over['sd']:.{digits}f}").replace("-", "−")
+            mean = _number(over["mean"], f"{spread[1]}.{digits}f")
+            return mean if over["sd"] is None else f"{mean} ± {over['sd']:.{digits}f}"
         if not _PLAIN.match(how):
             raise self._bad(
                 f"{{{name}:{how}}} is no way to show a figure", "as in {x:.2f}, {x:+.3f}, {x:±.2f}, {x:d}"
             )
-        mean = sum(values) / len(values)
-        if how.endswith("d"):
-            return f"{round(mean):{how}}".replace("-", "−")
-        return f"{mean:{how or '.2f'}}".replace("-", "−")
+        return _number(sum(values) / len(values), how or ".2f")
+
+    def shown_as_in_text(self, name: str, how: str = "") -> str:
+        """A figure as `how` says, or else as the claim's own sentence shows it, without its deviation."""
+        found = re.search(rf"\{{{re.escape(name)}:([^}}]+)\}}", self.text)
+        return self.shown(name, how.strip() or (found[1].replace("±", "") if found else ""))
 
     @property
     def own_figures(self) -> list[str]:
@@ -170,6 +174,14 @@ def _claim(name: str, row: Any, records: Mapping[str, Record], file: str) -> Cla
     return Claim(
         name, row["text"], records[row["record"]], values, row["holds"], row.get("says", ""), seeds, file
     )
+
+
+def _number(value: float, how: str) -> str:
+    """A number with a minus of its own width, and none before what rounds to 0."""
+    shown = f"{round(value) if how.endswith('d') else value:{how}}"
+    if not re.search("[1-9]", shown):
+        shown = shown.lstrip("-")
+    return shown.replace("-", "−")
 
 
 _BINARY: dict[type, Callable[[Any, Any], Any]] = {

@@ -1,4 +1,6 @@
-"""The course as its files say it: plan, pages, claims, glossary, papers, quizzes; and what is wrong with them."""
+"""The course as its files say it: plan, pages, claims, glossary, papers, quizzes; and what is wrong with
+them.
+"""
 
 from __future__ import annotations
 
@@ -84,8 +86,8 @@ class Course:
 
 
 def load(folder: Path) -> Course:
-    """The course of a folder `lecture/`. What is missing or wrong in one of its files is a problem of the course
-    and stops nothing, as long as the plan can be read.
+    """The course of a folder `lecture/`. What is missing or wrong in one of its files is a problem of the
+    course and stops nothing, as long as the plan can be read.
 
     Raises:
         DataError: there is no plan.
@@ -127,11 +129,22 @@ def load(folder: Path) -> Course:
 
 
 def _table(folder: Path, name: str, problems: list[Problem]) -> dict[str, Any]:
-    try:
-        return table_of(folder / f"{name}.toml", missing_is_empty=True)
-    except DataError as error:
-        problems.append(Problem("format", f"{name}.toml", error.what))
-        return {}
+    """The tables of the files that begin with a name, as one; empty where there is none. A key that stands
+    in two of them is a problem, and the first counts.
+    """
+    found: dict[str, Any] = {}
+    for path in sorted(folder.glob(f"{name}*.toml")):
+        try:
+            table = table_of(path)
+        except DataError as error:
+            problems.append(Problem("format", path.name, error.what))
+            continue
+        spelled = {key.lower() for key in found}
+        for key in table:
+            if key.lower() in spelled:
+                problems.append(Problem("format", path.name, f"{key!r} stands in another file too"))
+        found |= {key: value for key, value in table.items() if key.lower() not in spelled}
+    return found
 
 
 def _quizzes(folder: Path, problems: list[Problem]) -> dict[str, list[dict[str, Any]]]:

@@ -1,4 +1,3 @@
-"use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const all = [...document.querySelectorAll(".s")];
 const [place, clock, predicted] = ["place", "clock", "predicted"].map((id) => document.getElementById(id));
@@ -61,7 +60,7 @@ function go(steps) {
   if (!started && steps > 0) started = Date.now();
   if (next && next !== all[at]) show(next);
 }
-function open() {
+function unlock() {
   if (!locked()) return;
   all[at].classList.add("open");
   predicted.hidden = true;
@@ -123,12 +122,20 @@ function tell() {
   notes.document.getElementById("next").textContent = next ? `Next: ${next.getAttribute("aria-label")}` : "The last slide";
 }
 
+// --- the next of several drawings on a slide
+function other(steps) {
+  const buttons = [...all[at].querySelectorAll(".switch button")];
+  if (!buttons.length) return;
+  const now = buttons.findIndex((button) => button.getAttribute("aria-pressed") === "true");
+  buttons[(now + steps + buttons.length) % buttons.length].click();
+}
+
 // --- keys
 const keys = {
   ArrowRight: () => go(1), PageDown: () => go(1), " ": () => go(1), Enter: () => go(1),
   ArrowLeft: () => go(-1), PageUp: () => go(-1), Backspace: () => go(-1),
   Home: () => show(shown[0]), End: () => show(shown[shown.length - 1]),
-  p: open, n: openNotes,
+  p: unlock, n: openNotes,
   t: () => { started = Date.now(); tick(); },
   c: () => { clock.hidden = !clock.hidden; },
   l: () => {
@@ -136,6 +143,7 @@ const keys = {
     plan();
     show(shown.includes(all[at]) ? all[at] : all.slice(at).find((slide) => shown.includes(slide)) || shown[shown.length - 1]);
   },
+  ArrowDown: () => other(1), ArrowUp: () => other(-1),
   "?": () => document.getElementById("help").togglePopover(),
 };
 addEventListener("keydown", (event) => {
@@ -148,7 +156,7 @@ addEventListener("keydown", (event) => {
 });
 document.getElementById("back").addEventListener("click", () => go(-1));
 document.getElementById("on").addEventListener("click", () => go(1));
-predicted.addEventListener("click", open);
+predicted.addEventListener("click", unlock);
 addEventListener("resize", () => fit(all[at]));
 plan();
 show(shown.includes(all[at]) ? all[at] : shown[0]);

@@ -17,6 +17,7 @@ FIGURES: dict[str, Callable[[Course], str]] = {
     "over-optimisation-rl": measured.over_optimisation_rl,
     "demonstrations": measured.demonstrations,
     "mixed-demonstrations": measured.mixed_demonstrations,
+    "clip": measured.clip,
     "reward-shift": measured.reward_shift,
     "kl-frontier": measured.kl_frontier,
     "three-hs": measured.three_hs,

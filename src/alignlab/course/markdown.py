@@ -1,5 +1,6 @@
-"""The lecture's Markdown: plain Markdown without HTML, roles (`{claim}`id``), blocks (```` ```{slide} Title ````),
-mathematics and anchors -> a page of blocks. What a block becomes is said elsewhere (`writing`, `deck`, `check`).
+"""The lecture's Markdown: plain Markdown without HTML, roles (`{claim}`id``), blocks (```` ```{slide} Title
+````), mathematics and anchors -> a page of blocks. What a block becomes is said elsewhere (`writing`,
+`deck`, `check`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from markdown_it.token import Token
 ROLES = ("claim", "value", "term", "cite", "page")
 DIRECTIVES = ("slide", "predict", "quiz", "figure", "demo")
 _ROLE = re.compile(r"\{(\w+)\}`([^`\n]+(?:\n[^`\n]+)*)`")
+_ROW = re.compile(r"^\|.*$", re.MULTILINE)
 _MATH = re.compile(r"\$(?!\s)([^$\n]+?)(?<!\s)\$(?!\d)")
 _ANCHOR = re.compile(r"\(([a-z][a-z0-9-]*)\)=\s*$")
 _INFO = re.compile(r"\{([\w-]+)\}\s*(.*)$")
@@ -116,7 +118,7 @@ def parse(text: str, line: int = 1) -> list[Prose | Block]:
     """Markdown -> runs of prose and directives, nested as they stand."""
     blocks: list[Prose | Block] = []
     prose: list[Token] = []
-    for token in parser().parse(text):
+    for token in parser().parse(_ROW.sub(_piped, text)):
         found = _INFO.match(token.info) if token.type == "fence" and token.level == 0 else None
         if found is None:
             prose.append(token)
@@ -129,6 +131,11 @@ def parse(text: str, line: int = 1) -> list[Prose | Block]:
     if prose:
         blocks.append(Prose(prose, line))
     return blocks
+
+
+def _piped(row: re.Match[str]) -> str:
+    """A row of a table, where a | within a role does not end the cell."""
+    return _ROLE.sub(lambda role: re.sub(r"(?<!\\)\|", r"\\|", role[0]), row[0])
 
 
 def _block(name: str, argument: str, content: str, line: int) -> Block:
@@ -149,7 +156,9 @@ def _block(name: str, argument: str, content: str, line: int) -> Block:
 
 
 def _options(lines: Sequence[str]) -> tuple[dict[str, str], int]:
-    """The `:name: value` lines at the head of a block, those that are indented being continued; how many lines."""
+    """The `:name: value` lines at the head of a block, those that are indented being continued; how many
+    lines.
+    """
     options: dict[str, str] = {}
     last = ""
     for at, line in enumerate(lines):

@@ -1,5 +1,5 @@
-"""LaTeX -> MathML, for the plain constructs that the lecture writes: no script and no fonts, and screen readers
-say it aloud.
+"""LaTeX -> MathML, for the plain constructs that the lecture writes: no script and no fonts, and screen
+readers say it aloud.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from html import escape
 _TOKEN = re.compile(r"\\[a-zA-Z]+|\\.|\d+(?:[.,]\d+)*|\s+|.", re.DOTALL)
 LETTERS = dict(
     alpha="α", beta="β", gamma="γ", delta="δ", epsilon="ε", varepsilon="ε", zeta="ζ", eta="η", theta="θ",
-    kappa="κ", lambda_="λ", mu="μ", nu="ν", xi="ξ", pi="π", rho="ρ", sigma="σ", tau="τ", phi="φ", varphi="φ",
-    chi="χ", psi="ψ", omega="ω", Gamma="Γ", Delta="Δ", Theta="Θ", Lambda="Λ", Pi="Π", Sigma="Σ", Phi="Φ",
-    Psi="Ψ", Omega="Ω", infty="∞", ell="ℓ", partial="∂", nabla="∇",
-)  # fmt: skip
+    kappa="κ", mu="μ", nu="ν", xi="ξ", pi="π", rho="ρ", sigma="σ", tau="τ", phi="φ", varphi="φ", chi="χ",
+    psi="ψ", omega="ω", Gamma="Γ", Delta="Δ", Theta="Θ", Lambda="Λ", Pi="Π", Sigma="Σ", Phi="Φ", Psi="Ψ",
+    Omega="Ω", infty="∞", ell="ℓ", partial="∂", nabla="∇",
+) | {"lambda": "λ"}  # fmt: skip
 SIGNS = dict(
-    cdot="⋅", times="×", le="≤", leq="≤", ge="≥", geq="≥", ne="≠", neq="≠", approx="≈", sim="∼", pm="±", mid="|",
-    to="→", rightarrow="→", leftarrow="←", succ="≻", prec="≺", ldots="…", cdots="⋯", dots="…", propto="∝",
-    equiv="≡", ll="≪", gg="≫", vert="|", Vert="‖", Vert_="‖", colon=":", forall="∀", exists="∃", cup="∪", cap="∩",
-    langle="⟨", rangle="⟩", lfloor="⌊", rfloor="⌋", lceil="⌈", rceil="⌉", circ="∘", odot="⊙", oplus="⊕",
-    minus="−", lbrace="{", rbrace="}",
+    cdot="⋅", times="×", le="≤", leq="≤", ge="≥", geq="≥", ne="≠", neq="≠", approx="≈", sim="∼", pm="±",
+    mid="|", to="→", rightarrow="→", leftarrow="←", succ="≻", prec="≺", ldots="…", cdots="⋯", dots="…",
+    propto="∝", equiv="≡", ll="≪", gg="≫", vert="|", Vert="‖", colon=":", forall="∀", exists="∃",
+    cup="∪", cap="∩", langle="⟨", rangle="⟩", lfloor="⌊", rfloor="⌋", lceil="⌈", rceil="⌉", circ="∘",
+    odot="⊙", oplus="⊕", minus="−", lbrace="{", rbrace="}",
 ) | {"in": "∈"}  # fmt: skip
 LARGE = dict(sum="∑", prod="∏", int="∫")
 NAMED = "log ln exp min max arg argmax argmin sup inf lim Pr sin cos tanh det dim clip".split()
@@ -42,7 +42,9 @@ class NotPlain(ValueError):
 
 
 def mathml(latex: str, *, display: bool = False) -> str:
-    """A `<math>` element. Raises NotPlain for a command that is not known here, or braces that do not close."""
+    """A `<math>` element. Raises NotPlain for a command that is not known here, or braces that do not
+    close.
+    """
     tokens = [token for token in _TOKEN.findall(latex)]
     rows = _Rows(tokens, display)
     row = rows.row(until="")
@@ -147,7 +149,7 @@ class _Rows:
 
 
 def _named(name: str) -> str:
-    if found := LETTERS.get(name, LETTERS.get(f"{name}_")):
+    if found := LETTERS.get(name):
         return f"<mi>{found}</mi>"
     if name in NAMED:
         return f"<mi>{name}</mi><mo>&#8289;</mo>"

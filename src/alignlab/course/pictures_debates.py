@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from ..evals.statistics import seeds_summary
 from .course import Course
-from .drawing import Axis, Row, Series, bars, beneath, lines, stacks
+from .drawing import Axis, Series, beneath, lines
+from .drawing_bars import Row, bars, stacks
 from .pictures_measured import first, over, record
 from .records import NoSuchFigure, Record
 
@@ -35,7 +36,7 @@ def alignment_tax(course: Course) -> str:
         if name != "twins 0.5":
             rows[f"{title}: its placebo"] = _lost(found, placebo)
     parts = [*((title, color) for title, color in LOST.values()), ("another mistake", "quiet")]
-    return stacks(rows, parts, label="What safety costs", unit="gold lost on harmless requests", name="tax")
+    return stacks(rows, parts, label="What safety costs", unit="gold lost on harmless requests")
 
 
 def _lost(found: Record, arm: str) -> dict[str, float]:
@@ -194,11 +195,10 @@ def oversight(course: Course) -> str:
         list(SAYS.values()),
         label="What the student says",
         unit="share of facts that no lesson told",
-        name="oversight",
         whole=True,
     )
     looks = [Row(title, *over(found, f'figures.*.looks."{name}"')) for name, title in LOOKS.items()]
-    return beneath(above, bars(looks, label="One look", unit="labels that are right", name="looks"))
+    return beneath(above, bars(looks, label="One look", unit="labels that are right"))
 
 
 RUNGS = {

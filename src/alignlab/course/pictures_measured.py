@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from ..errors import DataError
 from ..evals.statistics import seeds_summary
 from .course import Course
-from .drawing import Axis, Row, Series, bars, beneath, lines
+from .drawing import Axis, Series, beneath, lines
+from .drawing_bars import Row, bars
 from .records import Record
 
 
@@ -90,7 +91,7 @@ def demonstrations(course: Course) -> str:
         Row(title, *over(found, f"figures.*.rows.{name}.gold"), pale=pale)
         for name, (title, pale) in SOURCES.items()
     ]
-    return bars(rows, label="Gold after SFT, by source", unit="gold, greedy", name="demonstrations")
+    return bars(rows, label="Gold after SFT, by source", unit="gold, greedy")
 
 
 def mixed_demonstrations(course: Course) -> str:
@@ -203,7 +204,6 @@ def attacks(course: Course) -> str:
         label="Attacks before and after one fix",
         unit="share of harmful requests that fell",
         names=("before", "after the fix"),
-        name="attacks",
     )
 
 
@@ -219,7 +219,6 @@ def defences(course: Course) -> str:
         label="Defences",
         unit="share of requests",
         names=("attacks that still work", "helpful answers left"),
-        name="defences",
     )
 
 
@@ -262,7 +261,6 @@ def constitution(course: Course) -> str:
         label="Harm and over-refusal on topics that no training had",
         unit="share of requests of held-out topics",
         names=("helps with harm", "refuses a look-alike"),
-        name="constitution",
     )
 
 
@@ -282,10 +280,22 @@ def recipes(course: Course) -> str:
         base = f"figures.*.{name}"
         rows.append(Row(title, *over(found, f"{base}.{last}.gold"), beside=over(found, f"{base}.sft.gold")))
     rows.sort(key=lambda row: -row.mean)
-    return bars(
-        rows,
-        label="Recipes",
-        unit="gold, greedy",
-        names=("at the end", "after its SFT alone"),
-        name="recipes",
-    )
+    return bars(rows, label="Recipes", unit="gold, greedy", names=("at the end", "after its SFT alone"))
+
+
+def clip(course: Course) -> str:
+    """What PPO pays for a token against its ratio: a good one above, a bad one below; clip range 0.2."""
+    grid = [n / 20 for n in range(0, 41)]
+
+    def paid(sign: int, *, clipped: bool) -> list[tuple[float, float, float]]:
+        return [(r, min(r * sign, min(1.2, max(0.8, r)) * sign) if clipped else r * sign, 0.0) for r in grid]
+
+    drawings = []
+    for sign, title, y in ((1, "a good token, A = +1", (0, 2)), (-1, "a bad token, A = −1", (-2, 0))):
+        series = [
+            Series("without the clip", paid(sign, clipped=False), "law"),
+            Series("with it", paid(sign, clipped=True), "plain"),
+        ]
+        axes = Axis("ratio: how much likelier it is now", 0, 2), Axis(f"what is paid for {title}", *y)
+        drawings.append(lines(series, *axes, label=f"The clip on {title}", tall=130))
+    return beneath(*drawings)

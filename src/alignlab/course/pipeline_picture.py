@@ -64,24 +64,27 @@ WAYS: dict[str, tuple[str, tuple[str, ...], str]] = {
 
 
 def pipeline(course: Course) -> str:
-    """One drawing for each organization, of which a switch shows one; without a script all stand below each other."""
+    """One drawing for each organization, of which a switch shows one; without a script all stand below each
+    other.
+    """
     drawings = []
     for name, (title, way, said) in WAYS.items():
         boxes = [_box(box, box in way) for box in BOXES]
         arrows = [_arrow(a, b) for a, b in zip(way, way[1:], strict=False)]
         tip = (
-            f'<defs><marker id="tip-{name}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
+            f'<defs><marker id="fig-tip-{name}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
+            'markerHeight="7" '
             'orient="auto"><path d="M0 0L8 4L0 8z" fill="var(--blue)"/></marker></defs>'
         )
         steps = ", ".join(BOXES[box][2] for box in way)
         drawn = svg(
-            [tip, *boxes, *(arrow.replace("TIP", f"tip-{name}") for arrow in arrows)],
+            [tip, *boxes, *(arrow.replace("TIP", f"fig-tip-{name}") for arrow in arrows)],
             490,
             f"{title}: {steps}",
         )
         drawings.append(
             f'<div class="way" data-way="{escape(title, quote=True)}"><h4>{escape(title)}</h4>{drawn}'
-            f"<p>{escape(said)} <code>alignlab recipe {name}</code></p></div>"
+            f"<p>{escape(said)} <code>alignlab run --recipe {name}</code></p></div>"
         )
     return f'<div class="ways">{"".join(drawings)}</div>'
 

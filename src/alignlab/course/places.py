@@ -36,10 +36,8 @@ def text_of(path: Path) -> str:
         raise DataError(f"cannot read {path.name}: {error}", where=str(path)) from None
 
 
-def table_of(path: Path, *, missing_is_empty: bool = False) -> dict[str, Any]:
+def table_of(path: Path) -> dict[str, Any]:
     """A TOML file of the lecture. Raises DataError for what is none."""
-    if missing_is_empty and not path.exists():
-        return {}
     try:
         return from_toml(text_of(path))
     except Malformed as error:

@@ -14,6 +14,7 @@ from ..run.outputs import write_document
 from ..text.documents import Malformed, from_json, read_text
 from ..text.escapes import visible
 from ..text.nearest import nearest
+from . import plain
 from .course import Course
 
 
@@ -86,9 +87,9 @@ def ask(course: Course, form: str, answers: Path) -> dict[str, Any]:
     kept = _kept(answers)
     given: dict[str, Any] = {}
     for number, one in enumerate(items, 1):
-        print(f"\n{number} of {len(items)}  {visible(one['question'])}")
-        given[one["id"]] = _asked(one)
-        print(("Right. " if given[one["id"]]["right"] else "No. ") + visible(one["why"]))
+        print(f"\n{number} of {len(items)}  {visible(plain.text(one['question'], course))}")
+        given[one["id"]] = _asked(one, course)
+        print(("Right. " if given[one["id"]]["right"] else "No. ") + visible(plain.text(one["why"], course)))
     kept.setdefault("quizzes", {}).setdefault(name, []).append(given)
     write_document(answers, {"schema": 1, **kept})
     right = sum(answer["right"] for answer in given.values())
@@ -118,10 +119,10 @@ def _kept(answers: Path) -> dict[str, Any]:
     return {name: value for name, value in kept.items() if name != "schema"}
 
 
-def _asked(item: dict[str, Any]) -> dict[str, Any]:
+def _asked(item: dict[str, Any], course: Course) -> dict[str, Any]:
     if item.get("kind") == "order":
         rows = shuffled(item)
-        _list([text for _, text in rows])
+        _list([plain.text(text, course) for _, text in rows])
         places = _numbers(f"{len(item['lines'])} letters in their order: ", len(rows))
         chosen = [rows[place][0] for place in places]
         return {
@@ -130,7 +131,7 @@ def _asked(item: dict[str, Any]) -> dict[str, Any]:
             "misconception": "",
         }
     options = item["options"]
-    _list([option["text"] for option in options])
+    _list([plain.text(option["text"], course) for option in options])
     [place] = _numbers("your answer: ", len(options), only=1)
     option = options[place]
     right = bool(option.get("right"))

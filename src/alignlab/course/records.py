@@ -1,5 +1,5 @@
-"""Records: the figures that claims and drawings of the lecture are made from, thinned, one JSON file each; and
-the same figures of a student's own runs.
+"""Records: the figures that claims and drawings of the lecture are made from, thinned, one JSON file each;
+and the same figures of a student's own runs.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class NoSuchFigure(LookupError):
 
 
 def thin(value: Any) -> Any:
-    """The same figures, small and easy to name: numbers of 4 digits; a mean for a mean with its interval; rows
-    that have a name as a table by it; lists over `n` as a table `by_n`; at most 60 points of a long list; no
-    text that is no name.
+    """The same figures, small and easy to name: numbers of 4 digits; a mean for a mean with its interval;
+    rows that have a name as a table by it; lists over `n` as a table `by_n`; at most 60 points of a long
+    list; no text that is no name.
     """
     if isinstance(value, Mapping):
         if "mean" in value and ("ci" in value or "n" in value):

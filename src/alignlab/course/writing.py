@@ -1,5 +1,5 @@
-"""A page of blocks -> HTML. Text is escaped by the parser, which allows no HTML; what a role or a block names is
-looked up in the course, and what is not there is marked on the page and kept as a problem.
+"""A page of blocks -> HTML. Text is escaped by the parser, which allows no HTML; what a role or a block
+names is looked up in the course, and what is not there is marked on the page and kept as a problem.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Writer:
         self.terms: dict[str, str] = {}
         self.page = ""
         self.line = 0
+        self._figures = 0
         self._links: list[tuple[str, str, str]] = []
 
     def write(self, page: Page) -> str:
@@ -118,7 +119,7 @@ class Writer:
                 self.problem("format", "pictures are named by {figure}, not by a link")
                 html.append(escape(token.content))
             else:
-                html.append(parser().renderer.renderInline([token], parser().options, {}))
+                html.append(parser().renderer.render([token], parser().options, {}))
         return "".join(html)
 
     def _math(self, latex: str, *, display: bool = False) -> str:
@@ -164,7 +165,7 @@ class Writer:
         if not (claim := self._claim(name)):
             return self.missing("claim", f"there is no claim {name} (of the value {asked})")
         try:
-            shown = claim.shown(value, how.strip() or _format(claim, value))
+            shown = claim.shown_as_in_text(value, how)
         except DataError as error:
             return self.missing("claim", error.what)
         return f'<a class="value" href="receipts.html#{name}">{escape(shown)}</a>'
@@ -189,7 +190,8 @@ class Writer:
         shown = text or f"{paper.get('authors', key)} ({paper.get('year', '')})"
         inner = self.text(shown)
         named = f"{paper.get('authors', '')} {paper.get('year', '')}: {paper.get('title', '')}"
-        return f'<a class="cite" href="papers.html#{escape(key.strip())}" title="{escape(named, quote=True)}">{inner}</a>'
+        link = f'href="papers.html#{escape(key.strip())}" title="{escape(named, quote=True)}"'
+        return f'<a class="cite" {link}>{inner}</a>'
 
     def _page_link(self, content: str) -> str:
         target, _, text = content.partition("|")
@@ -222,7 +224,8 @@ class Writer:
             notes = (
                 f'<details class="notes"><summary>For who teaches</summary><p>{self.text(said)}</p></details>'
             )
-        return f'<section class="slide" id="{anchor}"><h3>{title}</h3>{self.blocks(block.body)}{notes}</section>\n'
+        body = self.blocks(block.body)
+        return f'<section class="slide" id="{anchor}"><h3>{title}</h3>{body}{notes}</section>\n'
 
     def _predict(self, block: Block) -> str:
         anchor = self._anchor(f"predict-{slug(block.argument)}")
@@ -236,7 +239,8 @@ class Writer:
         return (
             f'<section class="predict" id="{anchor}"><p class="label">Predict first</p>'
             f'{self.blocks(block.question)}<div class="options">{options}</div>'
-            f'<details class="answer"><summary>What really happens</summary>{self.blocks(block.body)}</details>'
+            '<details class="answer"><summary>What really happens</summary>'
+            f"{self.blocks(block.body)}</details>"
             "</section>\n"
         )
 
@@ -260,6 +264,8 @@ class Writer:
             drawn = figures.drawn(block.argument, self.course)
         except DataError as error:
             return f"<p>{self.missing('figure', error.what)}</p>"
+        self._figures += 1  # a name in a drawing is another one wherever it stands
+        drawn = drawn.replace('"fig-', f'"fig{self._figures}-').replace("#fig-", f"#fig{self._figures}-")
         caption = self.blocks(block.body)
         return f'<figure id="{anchor}">{drawn}<figcaption>{caption}</figcaption></figure>\n'
 
@@ -273,7 +279,8 @@ class Writer:
             f"{demo.seconds} seconds</p><h3>{escape(demo.title)}</h3><p>{escape(demo.says)}</p>"
             f'<pre class="text"><code>alignlab lecture demo {escape(demo.name)}\n'
             f"alignlab lecture demo {escape(demo.name)} --full</code></pre>"
-            f'<p class="quiet">The full form takes about {demo.full} seconds.</p>{self.blocks(block.body)}</aside>\n'
+            f'<p class="quiet">The full form takes about {demo.full} seconds.</p>'
+            f"{self.blocks(block.body)}</aside>\n"
         )
 
     def problem(self, kind: str, what: str) -> None:
@@ -296,12 +303,6 @@ def find_term(word: str, glossary: dict[str, str]) -> str:
     return ""
 
 
-def _format(claim: Claim, value: str) -> str:
-    """How the claim's own sentence shows a value."""
-    found = re.search(rf"\{{{re.escape(value)}:([^}}]+)\}}", claim.text)
-    return found[1].replace("±", "") if found else ""
-
-
 def own_figures(claim: Claim, course: Course) -> str:
     """The figures of a claim's sentence in the reader's own runs; empty where none of them gives them."""
     record = course.own.get(claim.record.name)
@@ -311,7 +312,7 @@ def own_figures(claim: Claim, course: Course) -> str:
     found = []
     for name in claim.own_figures:
         try:
-            found.append(own.shown(name, _format(claim, name)))
+            found.append(own.shown_as_in_text(name))
         except DataError:
             return ""
     return ", ".join(found)

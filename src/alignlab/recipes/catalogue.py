@@ -11,6 +11,7 @@ from .constitutional import constitutional
 from .instructgpt import instructgpt
 from .llama2 import llama2
 from .llama3 import llama3
+from .mixtral import mixtral
 from .plan import Plan
 from .settings import PipelineSettings
 from .tulu3 import tulu3
@@ -54,6 +55,7 @@ RECIPES = {
     "llama3": Recipe(
         llama3, frozenset({"budget", "annotator", "rounds", "reward", "rejection", "llama3_dpo"}), ROUNDS
     ),
+    "mixtral": Recipe(mixtral, frozenset({"budget", "annotator", "dpo"})),
     "zephyr": Recipe(zephyr, frozenset({"budget", "teacher", "distil", "zephyr_dpo"})),
     "constitutional": Recipe(
         constitutional,
