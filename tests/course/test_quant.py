@@ -1,11 +1,12 @@
-"""The calculator of the bridge: its formulas, that the page's script computes the same, that its sizes are those of
-real files, and what `alignlab lecture machine` says.
+"""The calculator of the bridge: its formulas, that the page's script computes the same, that its sizes are
+those of real files, and what `alignlab lecture machine` says.
 """
 
 from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import subprocess
 from dataclasses import asdict
@@ -13,14 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from gguf import GGUFReader
 
-from alignlab.course import machine
-from alignlab.course.places import HERE
+from alignlab.course import figures_bridge, machine
+from alignlab.course.places import HERE, lecture_folder
 from alignlab.course.quant import BITS, SHAPES, Shape, estimate, in_words, shape_of
 from alignlab.errors import ConfigError
 from alignlab.interop.gguf import write_gguf
 from alignlab.models.load import load_policy
 from alignlab.settings import ModelSettings
+from alignlab.studies.quantisation import rounding
 from alignlab.town.names import shipped
 
 CASES = Path(__file__).with_name("estimates.json")
@@ -67,7 +71,8 @@ def test_the_script_of_the_page_computes_the_same() -> None:
     program = (
         "const document = { querySelectorAll: () => [] };"
         f"{script}\nconst cases = JSON.parse(require('fs').readFileSync(0, 'utf8'));"
-        "console.log(JSON.stringify(cases.map((c) => estimate(c.shape, c.kind, c.context, c.bandwidth, c.sequences))));"
+        "const found = cases.map((c) => estimate(c.shape, c.kind, c.context, c.bandwidth, c.sequences));"
+        "console.log(JSON.stringify(found));"
     )
     done = subprocess.run(
         [str(NODE), "-e", program], input=CASES.read_bytes(), capture_output=True, check=True, timeout=60
@@ -117,3 +122,34 @@ def test_the_machine_says_bound_and_measurement(monkeypatch: pytest.MonkeyPatch)
 
 def test_sizes_in_words() -> None:
     assert [in_words(size) for size in (739_520, 91_726_624, 7.2e9)] == ["740 kB", "91.7 MB", "7.2 GB"]
+
+
+def test_the_page_opens_a_real_file(tmp_path: Path) -> None:
+    """What the bridge shows of a header is what stands in the town's file, field by field."""
+    policy = load_policy(shipped("town"), ModelSettings(precision="fp32", device="cpu"))
+    write_gguf(policy, tmp_path / "m.gguf", kind="q4_0")
+    file, content = GGUFReader(tmp_path / "m.gguf"), (tmp_path / "m.gguf").read_bytes()
+    page = (lecture_folder() / "pages" / "bridge.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```text\n(47 47 .*?)```", page, re.DOTALL)
+    begun = "".join(re.findall(r"^((?:[0-9a-f]{2} )+)", shown, re.MULTILINE)).split()
+    assert bytes.fromhex("".join(begun)) == content[: len(begun)]
+    fields = dict(re.findall(r"^((?:general|llama|tokenizer)[\w.]+) +(\S+)", shown, re.MULTILINE))
+    assert len(fields) == 10
+    for name, value in fields.items():
+        there = file.fields[name].contents()
+        assert value == str(len(there) if isinstance(there, list) else there).split(" ")[0]
+    tensors = {tensor.name: tensor for tensor in file.tensors}
+    listed = re.findall(r"^(\S+\.weight) +(\d+(?: x \d+)?) +(\w+) +(\d+) bytes", shown, re.MULTILINE)
+    assert len(listed) == 3
+    for name, shape, kind, size in listed:
+        there = tensors[name]
+        assert shape == " x ".join(str(int(side)) for side in there.shape)
+        assert (kind, int(size)) == (there.tensor_type.name.lower(), int(there.n_bytes))
+
+
+def test_a_drawn_block_has_the_codes_of_the_file() -> None:
+    weights = torch.randn(8, 32, generator=torch.Generator().manual_seed(5))
+    there = rounding.coded(weights, 4)
+    for row, codes, scale in zip(weights.tolist(), there.codes.tolist(), there.scales, strict=True):
+        ours = figures_bridge.coded(row)
+        assert ours == (pytest.approx(float(scale)), codes)

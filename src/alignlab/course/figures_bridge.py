@@ -21,8 +21,8 @@ SHOWN_FIRST = list(SHAPES)[-1]  # the one that is a question on a laptop
 
 
 def blocks(course: Course) -> str:
-    """Sixteen weights of one block: SFT's as bars between the steps of its scale, and their 4-bit codes beside
-    those of PPO.
+    """Sixteen weights of one block: SFT's as bars between the steps of its scale, and their 4-bit codes
+    beside those of PPO.
     """
     found = record(course, "quantisation")
     both = found.at(f"figures.{first(found)}.codes.ppo.block")

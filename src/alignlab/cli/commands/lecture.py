@@ -12,7 +12,7 @@ KINDS: dict[str, Command] = {
     "machine": Command(
         "how fast this computer reads memory and multiplies, and what that allows a model to write",
         "course.machine:machine",
-        (Option("model", "a model that is measured, too", "", names="policies"),),
+        (Option("model", "a model that is measured, too", "", names="policy"),),
     ),
     "quiz": Command(
         "fifteen questions on the terminal; the answers stay on this machine",

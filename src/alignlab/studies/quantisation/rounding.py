@@ -136,8 +136,8 @@ def moved_by_errors(policy: Any, source: Any, settings: RoundingSettings, seed: 
 
 
 def recombined(model: Any, other: Any, settings: RoundingSettings) -> dict[str, Tensor]:
-    """The other model rounded, with the rounded weights of this one where its code differs ("changed"), or where
-    it does not, and the scale alone does ("scales").
+    """The other model rounded, with the rounded weights of this one where its code differs ("changed"), or
+    where it does not, and the scale alone does ("scales").
     """
     theirs = dict(other.named_parameters())
     new: dict[str, Tensor] = {}
