@@ -158,9 +158,9 @@ class Arms:
         for way, settings in (("q4_0", four), (f"{cliff.bits} bits", cliff)):
             self.rounded("ppo", f"{way} shuffled", replace(settings, place="shuffled"))
             self.rounded("ppo", f"{way} of sft", replace(settings, place="other"), other="sft")
-        for place, way in (("changed", "changed codes alone"), ("scales", "scales alone")):
-            how = RoundingSettings(kind="plain", bits=4, place=place)
-            self.rounded("ppo", way, how, other="sft")
+        changed = RoundingSettings(kind="plain", bits=4, place="changed")
+        self.rounded("ppo", "changed codes alone", changed, other="sft")
+        self.rounded("ppo", "scales alone", replace(changed, place="scales"), other="sft")
         for policy in ("dpo", "ppo"):
             self.planned[f"codes {policy}"] = self.make(
                 f"quant codes {policy}",
