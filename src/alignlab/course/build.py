@@ -112,10 +112,16 @@ def template(name: str) -> Any:
     return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(asset(name))
 
 
+LIVELY = {"ways": ["switch.js"], "calculator": ["calculator.js"], "dynamics": ["dynamics.css", "dynamics.js"]}
+"""Drawings that a script brings to life, by their class, and what a page with one carries."""
+
+
 def whole(course: Course, **shown: Any) -> str:
-    style, script = asset("course.css"), asset("switch.js") + asset("course.js")
-    if 'class="dynamics"' in shown["body"]:
-        style, script = style + asset("dynamics.css"), script + asset("dynamics.js")
+    style, script = asset("course.css"), asset("course.js")
+    for name, parts in LIVELY.items():
+        if f'class="{name}"' in shown["body"]:
+            script += "".join(asset(part) for part in parts if part.endswith(".js"))
+            style += "".join(asset(part) for part in parts if part.endswith(".css"))
     empty = {"kind": "", "headings": [], "when": "", "terms": [], "before": None, "after": None}
     return template("page.html.j2").render(
         course=course, style=style, script=script, policy=policy(style, script), **(empty | shown)

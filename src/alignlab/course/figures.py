@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import DataError
+from . import figures_bridge as bridge
 from . import pictures_debates as debates
 from . import pictures_measured as measured
 from .course import Course
@@ -34,6 +35,7 @@ FIGURES: dict[str, Callable[[Course], str]] = {
     "depth": debates.depth,
     "pipeline": pipeline,
     "dynamics": dynamics,
+    **bridge.FIGURES,
 }
 
 

@@ -127,6 +127,8 @@ STAGES: dict[str, tuple[str, ...]] = {
     "study-sycophancy-opinions": ("studies.sycophancy.opinions",),
     **{f"study-values-{name}": ("studies.whose_values.people",) for name in ("town", "ranked")},
     "study-values-pairs": ("studies.whose_values.real",),
+    "study-rounded": ("studies.quantisation.rounding", "interop.gguf"),
+    "study-codes": ("studies.quantisation.common",),
 }
 """The modules that a stage's result is made by; what they import belongs to them."""
 

@@ -96,6 +96,12 @@ STUDIES: dict[str, Entry] = {
         "whose_values.page:WHOSE_VALUES",
         "whose_values.settings:WhoseValues",
     ),
+    "quantisation": Entry(
+        "What does rounding the weights to few bits do to alignment: which of gold, refusals and facts falls "
+        "first, and does RLHF's small change of the weights survive it?",
+        "quantisation.page:QUANTISATION",
+        "quantisation.settings:Quantisation",
+    ),
 }
 
 

@@ -9,6 +9,11 @@ KINDS: dict[str, Command] = {
         "whether every claim of the lecture holds and every number has a source; exit code 5 if not",
         "course.command:check",
     ),
+    "machine": Command(
+        "how fast this computer reads memory and multiplies, and what that allows a model to write",
+        "course.machine:machine",
+        (Option("model", "a model that is measured, too", "", names="policy"),),
+    ),
     "quiz": Command(
         "fifteen questions on the terminal; the answers stay on this machine",
         "course.command:quiz",

@@ -1,0 +1,1 @@
+"""The study `quantisation`: what is left of alignment in the file that is shipped."""
