@@ -8,6 +8,7 @@ from ..errors import DataError
 from . import pictures_debates as debates
 from . import pictures_measured as measured
 from .course import Course
+from .dynamics import dynamics
 from .pipeline_picture import pipeline
 from .records import NoSuchFigure
 
@@ -32,11 +33,12 @@ FIGURES: dict[str, Callable[[Course], str]] = {
     "oversight": debates.oversight,
     "depth": debates.depth,
     "pipeline": pipeline,
+    "dynamics": dynamics,
 }
 
 
 def drawn(name: str, course: Course) -> str:
-    """The SVG of a drawing.
+    """The SVG of a drawing, or the HTML of a picture.
 
     Raises:
         DataError: there is none of that name, or a record lacks what it shows.

@@ -11,14 +11,18 @@ A tensor's name ends in its shape: B rows of a batch, T tokens of the longest, N
 wrong with a name, a file or a row is a `UserError` that says what, where and what mends it.
 """
 
+from ..course.prepare import prepared
 from .answers import answer, judge, others, rank, score
 from .data import comparisons, demonstrations, draw, prompts, split
 from .learning import adam, batch, batches, logprobs, pair_scores
 from .models import policy, reward_model, save
+from .revising import constitution, criticise, revise
+from .watching import Watch, watch
 
 __all__ = [
     "policy",
     "reward_model",
+    "prepared",
     "save",
     "prompts",
     "demonstrations",
@@ -35,4 +39,9 @@ __all__ = [
     "logprobs",
     "pair_scores",
     "adam",
+    "constitution",
+    "criticise",
+    "revise",
+    "watch",
+    "Watch",
 ]

@@ -17,6 +17,19 @@ KINDS: dict[str, Command] = {
             Option("answers", "the file in which your answers are kept", "runs/lecture-answers.json"),
         ),
     ),
+    "prepare": Command(
+        "make the models that the demos begin with, once, as runs in runs/lecture",
+        "course.prepare:prepare",
+    ),
+    "demo": Command(
+        "run a demo of the lecture in about a minute, or write it as a notebook",
+        "course.demo:demo",
+        (
+            Option("name", "sft, reward, rlhf or critique", "", positional=True),
+            Option("full", "the form of five minutes", False, switch=True),
+            Option("notebook", "write it into this .ipynb file and run nothing", ""),
+        ),
+    ),
     "record": Command(
         "what a record of the lecture holds: the paths that a claim can name",
         "course.command:record",
