@@ -113,7 +113,7 @@ def template(name: str) -> Any:
 
 
 def whole(course: Course, **shown: Any) -> str:
-    style, script = asset("course.css"), asset("switch.js") + asset("course.js")
+    style, script = asset("course.css"), asset("parts.js") + asset("course.js")
     if 'class="dynamics"' in shown["body"]:
         style, script = style + asset("dynamics.css"), script + asset("dynamics.js")
     empty = {"kind": "", "headings": [], "when": "", "terms": [], "before": None, "after": None}
