@@ -32,6 +32,9 @@ class DeckWriter(Writer):
             f'<div class="answer">{self.blocks(block.body)}</div>'
         )
 
+    def _anchor(self, name: str, *, again: bool = False) -> str:
+        return f"{self.page}-{super()._anchor(name, again=again)}"
+
     def _term(self, content: str) -> str:
         return escape(content.partition("|")[0])
 
