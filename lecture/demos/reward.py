@@ -119,7 +119,7 @@ watch.verdict(
     contrary="no difference: who ranks would not matter",
 )
 watch.verdict(
-    "it does not know what is true: of a right and a wrong fact it prefers the right one hardly more than half",
+    "it does not know what is true: it prefers a right fact to a wrong one hardly more than half the time",
     fair["wrong_fact"],
     at_most=0.7,
     contrary="nearly always: then a reward model would know the world, and not only people's taste",
