@@ -112,10 +112,15 @@ def template(name: str) -> Any:
     return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(asset(name))
 
 
+MOVING = ("dynamics",)
+"""What has a style and a script of its own (`NAME.css`, `NAME.js`), on the pages that show it."""
+
+
 def whole(course: Course, **shown: Any) -> str:
     style, script = asset("course.css"), asset("parts.js") + asset("course.js")
-    if 'class="dynamics"' in shown["body"]:
-        style, script = style + asset("dynamics.css"), script + asset("dynamics.js")
+    for name in MOVING:
+        if f'class="{name}"' in shown["body"]:
+            style, script = style + asset(f"{name}.css"), script + asset(f"{name}.js")
     empty = {"kind": "", "headings": [], "when": "", "terms": [], "before": None, "after": None}
     return template("page.html.j2").render(
         course=course, style=style, script=script, policy=policy(style, script), **(empty | shown)
