@@ -21,17 +21,19 @@ from alignlab.run import read_run
 
 RECORD = Path(__file__).parent / "record" / "demos.json"
 SEEDS = (20, 21, 22, 23, 24)
+BEGINS_WITH = {"rlhf": ("sft", "reward"), "critique": ("helpful", "critic")}
+"""What a demo asks for that takes longer than itself."""
 
 
 def run_all(out: Path, seeds: list[int], names: list[str]) -> None:
     for seed in seeds:
         home = out / f"seed-{seed}"
         home.mkdir(parents=True, exist_ok=True)
-        for what in ("reward", "helpful", "critic"):
-            prepared(what, folder=home / "runs/lecture", seed=seed)
         for name in names:
             kept = home / f"{name}.json"
             if not kept.exists():
+                for what in BEGINS_WITH.get(name, ()):
+                    prepared(what, folder=home / "runs/lecture", seed=seed)
                 os.chdir(home)
                 watch = demo.run(demo.source(name, SEED=seed), name)["watch"]
                 info = read_run(watch.path)

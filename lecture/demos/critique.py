@@ -33,8 +33,8 @@ for name in CONSTITUTIONS:
     answers = drafts
     for turn in range(ROUNDS):
         drawn = [lab.draw(rules, 1, turn, seed=SEED + place)[0] for place in range(len(answers))]
-        found = lab.criticise(critic, answers, drawn, seed=SEED)  # the critic reads one principle
-        answers = lab.revise(critic, answers, drawn, found, seed=SEED)  # where it fired; else the draft stays
+        found = lab.criticise(critic, answers, drawn)  # the critic reads one principle
+        answers = lab.revise(critic, answers, drawn, found)  # where it fired; else the draft stays
         watch.log(turn + 1, name, fired=sum(critique.fired for critique in found) / len(found))
     revised[name] = answers
 

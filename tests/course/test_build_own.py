@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from alignlab import cli
-from alignlab.course import claims, course, deck, mathml, own, places, quizzes, records
+from alignlab.course import claims, course, deck, mathml, own, places, plain, quizzes, records
 from alignlab.errors import DataError, UserError
 
 
@@ -72,6 +72,14 @@ def test_a_quiz_keeps_answers_and_names_misconceptions(
     assert len(json.loads(answers.read_text())["quizzes"]["form-a"]) == 2
     with pytest.raises(UserError, match="no quiz"):
         quizzes.ask(lecture, "c", answers)
+
+
+def test_markdown_as_plain_text_has_its_figures(lecture: course.Course) -> None:
+    claim = next(iter(lecture.claims.values()))
+    text = plain.text(
+        f"{{claim}}`{claim.id}` {{term}}`x|y` `z`\n\n| a | b |\n|---|---|\n| 1 | 2 |\n", lecture
+    )
+    assert text.splitlines() == [f"{claim.sentence()} x z", "a   b", "1   2"]
 
 
 def test_records_are_thin_and_name_what_they_hold() -> None:

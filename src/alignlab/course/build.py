@@ -112,16 +112,15 @@ def template(name: str) -> Any:
     return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(asset(name))
 
 
-LIVELY = {"ways": ["switch.js"], "calculator": ["calculator.js"], "dynamics": ["dynamics.css", "dynamics.js"]}
-"""Drawings that a script brings to life, by their class, and what a page with one carries."""
+MOVING = ("dynamics", "calculator")
+"""What has a style and a script of its own (`NAME.css`, `NAME.js`), on the pages that show it."""
 
 
 def whole(course: Course, **shown: Any) -> str:
-    style, script = asset("course.css"), asset("course.js")
-    for name, parts in LIVELY.items():
+    style, script = asset("course.css"), asset("parts.js") + asset("course.js")
+    for name in MOVING:
         if f'class="{name}"' in shown["body"]:
-            script += "".join(asset(part) for part in parts if part.endswith(".js"))
-            style += "".join(asset(part) for part in parts if part.endswith(".css"))
+            style, script = style + asset(f"{name}.css"), script + asset(f"{name}.js")
     empty = {"kind": "", "headings": [], "when": "", "terms": [], "before": None, "after": None}
     return template("page.html.j2").render(
         course=course, style=style, script=script, policy=policy(style, script), **(empty | shown)

@@ -14,7 +14,7 @@ from . import plain
 from .build import Site, build
 from .course import Course, Problem
 from .deck import minutes_of
-from .markdown import Page
+from .markdown import Page, parser, roles
 from .writing import find_term
 
 HARDEST, LONGEST = 9.0, 20.0  # school grade (Flesch-Kincaid) of a page, words of its mean sentence
@@ -43,23 +43,29 @@ def check(course: Course) -> tuple[list[Problem], list[str]]:
 
 
 def _claims(course: Course) -> Iterator[Problem]:
-    used = {
-        content.split("|")[0].rpartition(".")[0] if role == "value" else content
-        for page in course.pages.values()
-        for token, _ in page.tokens()
-        for role, content in _roles(token)
-        if role in ("claim", "value")
-    } | {paper.get("ours", "") for paper in course.papers.values()}
+    used = {paper.get("ours", "") for paper in course.papers.values()}
+    for token in _inlines(course):
+        for role, content in roles(token):
+            used.add(content.split("|")[0].rpartition(".")[0] if role == "value" else content)
     for claim in course.claims.values():
         try:
             claim.sentence()
             if not claim.stands:
-                failed = ", ".join(seed for seed, ok in claim.held.items() if not ok)
-                yield Problem("claim", claim.id, f"does not hold in seed {failed}: {claim.holds}")
+                yield Problem("claim", claim.id, f"{claim.holds} {claim.verdict}, not in as many as it says")
         except DataError as error:
             yield Problem("claim", claim.id, error.what)
         if claim.id not in used:
             yield Problem("claim", claim.id, "no page shows it")
+
+
+def _inlines(course: Course) -> Iterator[Token]:
+    """Every piece of text of pages and quizzes."""
+    for page in course.pages.values():
+        yield from (token for token, _ in page.tokens())
+    for items in course.quizzes.values():
+        for item in items:
+            for text in (item["question"], item["why"]):
+                yield from parser().parse(text)
 
 
 def _plan(course: Course) -> Iterator[Problem]:
@@ -68,23 +74,14 @@ def _plan(course: Course) -> Iterator[Problem]:
         if page := course.pages.get(section.page):
             for length, cuts in course.lengths.items():
                 has = section.shorter.get(length, section.minutes)
-                takes = sum(
-                    minutes_of(block)
-                    for block in page.directives()
-                    if block.options.get("cut", "") not in cuts or not block.options.get("cut")
-                )
+                shown = [block for block in page.directives() if block.options.get("cut", "") not in cuts]
+                takes = sum(map(minutes_of, shown))
                 if has and takes > has:
                     yield Problem(
                         "plan",
                         page.id,
                         f"its slides take {takes:g} minutes of {has} in the lecture of {length}",
                     )
-
-
-def _roles(token: Token) -> Iterator[tuple[str, str]]:
-    for child in token.children or []:
-        if child.type == "role":
-            yield child.meta["role"], child.content
 
 
 def _numbers(course: Course) -> Iterator[Problem]:

@@ -130,7 +130,7 @@ class Claim:
         return self.shown(name, how.strip() or (found[1].replace("±", "") if found else ""))
 
     @property
-    def own_figures(self) -> list[str]:
+    def named(self) -> list[str]:
         """The values that its sentence shows."""
         return [name for _, name, _, _ in string.Formatter().parse(self.text) if name]
 

@@ -148,6 +148,7 @@ const keys = {
 };
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest("input")) return;
   if (event.target.closest("button, a, summary") && (event.key === " " || event.key === "Enter")) return;
   const act = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
   if (!act) return;

@@ -32,6 +32,9 @@ class DeckWriter(Writer):
             f'<div class="answer">{self.blocks(block.body)}</div>'
         )
 
+    def _anchor(self, name: str, *, again: bool = False) -> str:
+        return f"{self.page}-{super()._anchor(name, again=again)}"
+
     def _term(self, content: str) -> str:
         return escape(content.partition("|")[0])
 
@@ -47,7 +50,7 @@ def slides(course: Course) -> str:
         page = course.pages.get(section.page)
         if page and section.minutes:
             parts += _section(page, section, course, writer)
-    style, script = asset("deck.css"), asset("switch.js") + asset("deck.js")
+    style, script = asset("deck.css"), asset("parts.js") + asset("deck.js")
     data = {
         "lengths": {str(minutes): list(cuts) for minutes, cuts in course.lengths.items()},
         "minutes": course.minutes,

@@ -49,10 +49,10 @@ def source(name: str, **settings: Any) -> str:
     one_of(name, names(), "there is no demo")
     text = (lecture_folder() / "demos" / f"{name}.py").read_text(encoding="utf-8")
     for key, value in settings.items():
-        line = re.compile(rf"^{key} = .*$", re.MULTILINE)
-        if not line.search(text):
+        line = re.search(rf"^{key} = [^#\n]*?(?=  #|$)", text, re.MULTILINE)
+        if not line:
             raise UserError(f"the demo {name} sets no {key}", where=f"lecture/demos/{name}.py")
-        text = line.sub(f"{key} = {value!r}", text, count=1)
+        text = f"{text[: line.start()]}{key} = {value!r}{text[line.end() :]}"
     return text
 
 

@@ -15,8 +15,6 @@ from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
-ROLES = ("claim", "value", "term", "cite", "page")
-DIRECTIVES = ("slide", "predict", "quiz", "figure", "demo")
 _ROLE = re.compile(r"\{(\w+)\}`([^`\n]+(?:\n[^`\n]+)*)`")
 _ROW = re.compile(r"^\|.*$", re.MULTILINE)
 _MATH = re.compile(r"\$(?!\s)([^$\n]+?)(?<!\s)\$(?!\d)")

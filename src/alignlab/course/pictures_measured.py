@@ -284,7 +284,9 @@ def recipes(course: Course) -> str:
 
 
 def clip(course: Course) -> str:
-    """What PPO pays for a token against its ratio: a good one above, a bad one below; clip range 0.2."""
+    """What PPO pays for a token against its ratio, a good one above and a bad one below, at clip range 0.2. A
+    script makes the ratio something to drag.
+    """
     grid = [n / 20 for n in range(0, 41)]
 
     def paid(sign: int, *, clipped: bool) -> list[tuple[float, float, float]]:
@@ -298,4 +300,8 @@ def clip(course: Course) -> str:
         ]
         axes = Axis("ratio: how much likelier it is now", 0, 2), Axis(f"what is paid for {title}", *y)
         drawings.append(lines(series, *axes, label=f"The clip on {title}", tall=130))
-    return beneath(*drawings)
+    drag = (
+        '<label hidden>ratio <input type="range" min="0" max="2" step="0.05" value="1.5"> '
+        '<output aria-live="polite"></output></label>'
+    )
+    return f'<div class="clip">{beneath(*drawings)}{drag}</div>'

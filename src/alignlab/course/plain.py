@@ -43,11 +43,17 @@ def role(name: str, content: str, course: Course) -> str:
 
 
 def text(markdown: str, course: Course) -> str:
-    """Paragraphs and code of a piece of Markdown, one below the other."""
-    lines = []
+    """Paragraphs, rows of tables and code of a piece of Markdown, one below the other."""
+    lines: list[str] = []
+    row: list[str] | None = None
     for token in parser().parse(markdown):
-        if token.type == "inline":
-            lines.append(said(token.children or [], course))
+        if token.type == "tr_open":
+            row = []
+        elif token.type == "tr_close" and row is not None:
+            lines.append("   ".join(row))
+            row = None
+        elif token.type == "inline":
+            (lines if row is None else row).append(said(token.children or [], course))
         elif token.type == "fence":
             lines.append(token.content.rstrip())
     return "\n".join(lines)

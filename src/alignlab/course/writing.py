@@ -304,15 +304,15 @@ def find_term(word: str, glossary: dict[str, str]) -> str:
 
 
 def own_figures(claim: Claim, course: Course) -> str:
-    """The figures of a claim's sentence in the reader's own runs; empty where none of them gives them."""
+    """The figures of a claim's sentence in the reader's own runs, and whether it holds in them; empty where
+    they do not give every figure.
+    """
     record = course.own.get(claim.record.name)
     if not record:
         return ""
     own = Claim(claim.id, claim.text, record, claim.values, claim.holds)
-    found = []
-    for name in claim.own_figures:
-        try:
-            found.append(own.shown_as_in_text(name))
-        except DataError:
-            return ""
-    return ", ".join(found)
+    try:
+        figures = ", ".join(own.shown_as_in_text(name) for name in own.named)
+        return f"{figures} ({own.verdict})" if figures else ""
+    except DataError:
+        return ""

@@ -34,7 +34,7 @@ def criticise(
     drafts: Sequence[Completion],
     rules: Sequence[Principle],
     *,
-    temperature: float = 1.0,
+    temperature: float = 0.0,
     seed: int = 0,
 ) -> list[Critique]:
     """What the critic says of each draft under one principle: `.text`, and `.fired`, whether it found the
@@ -43,7 +43,8 @@ def criticise(
     Args:
         critic: a critic of the town (`prepared("critic")`), or any model that chats.
         rules: the principle of each draft.
-        temperature: a greedy critic of the town is too mild (docs/constitution.md).
+        temperature: 0 takes the likeliest token each time, and such a critic is milder than one that is
+            sampled (docs/constitution.md).
 
     Raises:
         UserError: a model of the town that can answer and not criticise.
@@ -63,7 +64,7 @@ def revise(
     rules: Sequence[Principle],
     found: Sequence[Critique],
     *,
-    temperature: float = 1.0,
+    temperature: float = 0.0,
     seed: int = 0,
 ) -> list[Completion]:
     """The drafts as the critic rewrites them after its critiques. A draft stays where the critique found

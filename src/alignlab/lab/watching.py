@@ -4,6 +4,7 @@ page.
 
 from __future__ import annotations
 
+import atexit
 import math
 import sys
 import time
@@ -51,7 +52,7 @@ class Watch:
             say(f"  {letter}: {option}")
         answer = ""
         while answer not in (*letters, "-"):
-            answer = input(f"your prediction ({', '.join(letters)}; - for none): ").strip().upper()
+            answer = _typed(f"your prediction ({', '.join(letters)}; - for none): ").upper()
         self._asked[question] = options[letters.index(answer)] if answer in letters else ""
         return self._asked[question]
 
@@ -117,7 +118,7 @@ class Watch:
         if self._live:
             if self.cover:
                 self._live.stop()
-                input(f"Enter uncovers {self.cover}: ")
+                _typed(f"Enter uncovers {self.cover}: ")
                 self.cover = ""
                 self._live.start()
                 self._show()
@@ -141,6 +142,7 @@ class Watch:
 
             self._live = Live(console=Console(stderr=True), refresh_per_second=4)
             self._live.start()
+            atexit.register(self._live.stop)  # a loop that fails gives the terminal back
         if self._live:
             self._live.update(self._table())
         elif time.perf_counter() - self._said > EVERY:
@@ -244,6 +246,14 @@ def spark(values: Sequence[float], low: float, high: float, width: int = 40) -> 
     span = (high - low) or 1.0
     places = [round((value - low) / span * 7) if math.isfinite(value) else 0 for value in values[-width:]]
     return "".join(BLOCKS[min(7, max(0, place))] for place in places)
+
+
+def _typed(asked: str) -> str:
+    """A line of whoever sits at the terminal; "-" where he has left it."""
+    try:
+        return input(asked).strip()
+    except EOFError:
+        return "-"
 
 
 def _figure(row: Mapping[str, Any]) -> str:
