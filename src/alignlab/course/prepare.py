@@ -77,7 +77,8 @@ def prepare(
     Raises:
         UserError: the folder is a run or holds something else, or a stage was killed.
     """
-    from ..pipeline.runner import Pipeline, cores
+    from ..pipeline.processes import cores
+    from ..pipeline.runner import Pipeline
 
     folder = Path(folder)
     wanted = [name for name in NEEDS if name in _with_needs(names)]
