@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .command import Command, Option, imported
+from .exercises import EXERCISE
 from .look import LOOK
 from .measure import MEASURE, STUDY
 from .principles import PRINCIPLED
@@ -15,7 +16,9 @@ from .train import TRAIN
 
 __all__ = ["COMMANDS", "Command", "Option", "imported"]
 
-COMMANDS: dict[str, Command] = TRAIN | PRINCIPLED | MEASURE | RED_TEAM | STUDY | SERVE | STUDIO | LOOK
+COMMANDS: dict[str, Command] = (
+    TRAIN | PRINCIPLED | MEASURE | RED_TEAM | STUDY | SERVE | STUDIO | EXERCISE | LOOK
+)
 """In the order in which `alignlab --help` shows them."""
 SWEEP = (
     Option("seeds", "comma separated, as 0,1,2: every combination is run for each; empty = --seed", ""),
