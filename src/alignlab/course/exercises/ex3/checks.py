@@ -233,8 +233,8 @@ def _named(f: dict[str, Any], left: dict[str, Any], text: str, earned: float = 0
 
 
 def _mark(f: dict[str, Any]) -> str:
-    """An id of how a training went wrong: what was seen, and roughly where it ends. Tasks differ, and so may the
-    ids of two students who have made the same mistake.
+    """An id of how a training went wrong: what was seen, and roughly where it ends. Tasks differ, and so may
+    the ids of two students who have made the same mistake.
     """
     ends = [f["share"] <= most for most in (NEAR, HALF, 0.9, 1.1)] + [
         f["kl"] < f["best_kl"],
