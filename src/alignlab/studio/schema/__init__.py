@@ -67,6 +67,7 @@ from .classroom import Disputed as Disputed
 from .classroom import Join as Join
 from .classroom import Joined as Joined
 from .classroom import Qr as Qr
+from .classroom import Removed as Removed
 from .classroom import Room as Room
 from .classroom import Seat as Seat
 from .constitutions import MOST_TEXT as MOST_TEXT
