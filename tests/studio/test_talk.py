@@ -410,9 +410,9 @@ def test_the_process_of_a_model_ends_with_whoever_started_it(tmp_path: Path) -> 
     """Also when that is killed: nobody is told, and the process sees that its parent is another."""
     code = (
         "import os, subprocess, sys, time, threading\n"
-        "from alignlab.studio import child\n"
+        "from alignlab.studio import child, parent as watched\n"
         "child.serve = lambda **_: time.sleep(60)\n"
-        "child.LOOK = 0.05\n"
+        "watched.LOOK = 0.05\n"
         "parent = os.getpid()\n"
         "if pid := os.fork():\n"
         "    print(pid, flush=True)\n"
