@@ -161,6 +161,7 @@ from .session import SignIn as SignIn
 from .talk import Likely as Likely
 from .talk import ModelRow as ModelRow
 from .talk import Models as Models
+from .talk import RewardRow as RewardRow
 from .talk import Side as Side
 from .talk import TalkAsked as TalkAsked
 from .talk import TalkBegin as TalkBegin
