@@ -5,8 +5,8 @@ beside the same votes shuffled, and PPO against either, in gold, beside SFT. Ove
     python benchmarks/people.py --seeds 20 21 22             the figures of docs/studio.md
 
 The people are simulated, with noise: `town:pool`, of whom six of ten go by what the gold judge likes, two
-take the order as it came in four of ten rankings, and two like what it dislikes. A vote is an order of two
-answers, or of four. `collect --kind votes` writes the same rankings when people give them over HTTP
+take the order as it came in four of ten rankings, and two like what it dislikes. A vote is an order of four
+answers, or of two. `collect --kind votes` writes the same rankings when people give them over HTTP
 (tests/studio/test_round_trip.py). Half of the questions are held out, so that the accuracy on votes that
 were not learnt from has an interval that tells something. Runs go on where they were.
 """
@@ -36,8 +36,8 @@ from alignlab.town.exam import EXAM, SEEDS
 
 BASE, PEOPLE, VOTES = "town", "town:pool", 300
 PIPELINE = PipelineSettings()
-ANSWERS = {"of two": 2, "of four": 4}
-"""Kinds of vote: how many answers are put in order."""
+KINDS = {2: "of-two", 4: "of-four"}
+"""Kinds of vote, by how many answers are put in order."""
 ASKED = 900
 """Prompts of which answers are ranked: half of the questions are held out, and some have one answer only."""
 
@@ -62,20 +62,22 @@ class Chosen:
         return on_policy(kl_coef=self.kl_coef, lr=2e-4, rollouts=128, steps=self.steps)
 
 
-CHOSEN = {"of two": Chosen(4, 5e-4), "of four": Chosen(2, 5e-4)}
+CHOSEN = Chosen(2, 2e-4, "reliability", kl_coef=0.2, steps=12)
+"""For votes of four."""
 REWARDS = [Chosen(*each) for each in product((2, 4, 8), (2e-4, 5e-4), ("alike", "reliability"))]
 POLICIES = list(product((0.1, 0.2, 0.4), (12, 24)))
 
 
-def slug(name: str) -> str:
-    return name.replace(" ", "-")
-
-
 class Voted:
-    """Stages of one seed: SFT, votes on its answers, reward models of them, policies."""
+    """Stages of one seed: SFT, votes on its answers, reward models of them, policies.
 
-    def __init__(self, folder: Path, seed: int, data: str) -> None:
-        self.folder, self.seed = folder, seed
+    Args:
+        data: what policies are measured on.
+        answers: that a vote puts in order.
+    """
+
+    def __init__(self, folder: Path, seed: int, data: str, answers: int) -> None:
+        self.folder, self.seed, self.kind = folder, seed, KINDS[answers]
         self.pipeline = Pipeline(folder, workers=1)
         s = PIPELINE
         self.sft = self._stage(
@@ -85,42 +87,39 @@ class Voted:
         self.before = self._stage(
             "eval-sft", stages.evaluate, model=self.sft, baseline="", reference="", **self.judged
         )
-        self.votes = {
-            kind: self._stage(
-                f"votes-{slug(kind)}",
-                stages.collect,
-                model=self.sft,
-                data="town:prompts",
-                count=ASKED,
-                annotator=PEOPLE,
-                others="town:crowd",
-                gold="town:gold",
-                settings=replace(s.collect, per_prompt=answers, held_out=0.5),
-            )
-            for kind, answers in ANSWERS.items()
-        }
+        self.votes = self._stage(
+            f"votes-{self.kind}",
+            stages.collect,
+            model=self.sft,
+            data="town:prompts",
+            count=ASKED,
+            annotator=PEOPLE,
+            others="town:crowd",
+            gold="town:gold",
+            settings=replace(s.collect, per_prompt=answers, held_out=0.5),
+        )
 
     def _stage(self, name: str, target: Callable[..., Any], **arguments: Any) -> Stage:
         return self.pipeline.stage(name, target, seed=self.seed, **arguments)
 
-    def rankings(self, kind: str) -> tuple[list[Ranking], list[Ranking]]:
+    def rankings(self) -> tuple[list[Ranking], list[Ranking]]:
         """The votes to learn from, and all that are held out."""
-        file = self.votes[kind].out / "data" / "rankings.jsonl"
+        file = self.votes.out / "data" / "rankings.jsonl"
         learn = read_jsonl(file, Ranking)[:VOTES]
         if len(learn) < VOTES:
             raise SystemExit(f"{file} has {len(learn)} votes to learn from: more prompts are needed")
         return learn, read_jsonl(file.with_name("rankings_test.jsonl"), Ranking)
 
-    def reward(self, kind: str, chosen: Chosen, *, shuffled: bool = False, name: str = "") -> Stage:
+    def reward(self, chosen: Chosen, *, shuffled: bool = False, name: str = "") -> Stage:
         """A reward model of the votes, or of the same votes with their ranks dealt out anew."""
-        data: Any = self.votes[kind]
+        data: Any = self.votes
         settings = chosen.reward
         if shuffled:
             name, settings = "shuffled", replace(settings, held_out=0.0)
-            data = str(self.folder / f"shuffled-{slug(kind)}.jsonl")
-            learn, _ = self.rankings(kind)
+            data = str(self.folder / f"shuffled-{self.kind}.jsonl")
+            learn, _ = self.rankings()
             write_jsonl(data, shuffle_rankings(learn, seed=derive_seed(self.seed, "shuffled votes")))
-        label = f"reward-{slug(kind)}{name and '-'}{name}"
+        label = f"reward-{self.kind}{name and '-'}{name}"
         made = self._stage(
             label, stages.reward, model=self.sft, data=data, gold="town:gold", count=VOTES, settings=settings
         )
@@ -209,51 +208,46 @@ def policies(run: Path) -> dict[str, Any]:
 # --- chosen, and measured
 
 
-def choose(folder: Path) -> None:
+def choose(folder: Path, answers: int) -> None:
     """Every setting of the reward models on votes that are held out, and of PPO in gold on town:test."""
-    voted = Voted(folder, 10, "town:test")
+    voted = Voted(folder, 10, "town:test", answers)
     voted.pipeline.run()
-    for kind in ANSWERS:
-        tried = [voted.reward(kind, each, name=f"tried-{n}") for n, each in enumerate(REWARDS)]
+    tried = [voted.reward(each, name=f"tried-{n}") for n, each in enumerate(REWARDS)]
+    voted.pipeline.run()
+    _, held_out = voted.rankings()
+    found: list[tuple[float, Chosen, Stage]] = []
+    for chosen, stage in zip(REWARDS, tried, strict=True):
+        scores = scores_of(judge_of(stage.out), held_out)
+        accuracy = mean_ci(list(right(scores, held_out).values()), share=True)
+        gold = read_run(stage.out).summary["gold_accuracy"]["mean"]
+        print(f"{chosen}: {accuracy['mean']:.3f} of votes, {gold:.3f} of gold", flush=True)
+        found.append((accuracy["mean"], chosen, stage))
+    _, best, reward = max(found, key=lambda each: each[0])
+    for kl_coef, steps in POLICIES:
+        asked = replace(best, kl_coef=kl_coef, steps=steps)
+        evaluation = voted.ppo(reward, asked, name=f"{kl_coef:g}-{steps}")
         voted.pipeline.run()
-        _, held_out = voted.rankings(kind)
-        found: list[tuple[float, Chosen, Stage]] = []
-        for chosen, stage in zip(REWARDS, tried, strict=True):
-            scores = scores_of(judge_of(stage.out), held_out)
-            accuracy = mean_ci(list(right(scores, held_out).values()), share=True)
-            gold = read_run(stage.out).summary["gold_accuracy"]["mean"]
-            print(f"{kind}: {chosen}: {accuracy['mean']:.3f} of votes, {gold:.3f} of gold", flush=True)
-            found.append((accuracy["mean"], chosen, stage))
-        _, best, reward = max(found, key=lambda each: each[0])
-        for kl_coef, steps in POLICIES:
-            asked = replace(best, kl_coef=kl_coef, steps=steps)
-            evaluation = voted.ppo(reward, asked, name=f"{kl_coef:g}-{steps}")
-            voted.pipeline.run()
-            print(f"{kind}: {asked}: {said(policies(evaluation.out))}", flush=True)
+        print(f"{asked}: {said(policies(evaluation.out))}", flush=True)
 
 
-def measure(folder: Path, seed: int) -> dict[str, Any]:
+def measure(folder: Path, seed: int, answers: int) -> dict[str, Any]:
     """All figures of one seed."""
-    voted = Voted(folder, seed, EXAM)
+    voted = Voted(folder, seed, EXAM, answers)
     voted.pipeline.run()
-    found: dict[str, Any] = {"sft": policies(voted.before.out)}
-    sure = as_rankings(f"{EXAM}-pairs")
-    for kind, chosen in CHOSEN.items():
-        reward = voted.reward(kind, chosen)
-        luck = voted.reward(kind, chosen, shuffled=True)
-        after, control = voted.ppo(reward, chosen), voted.ppo(luck, chosen)
-        voted.pipeline.run()
-        learn, held_out = voted.rankings(kind)
-        pair = partial(beside, reward.out, luck.out)
-        found[kind] = {
-            "votes": len(learn),
-            "people": len({ranking.annotator for ranking in learn}),
-            "held-out votes": pair(held_out),
-            "gold pairs": pair(sure),
-            "ppo": policies(after.out),
-            "ppo, shuffled": policies(control.out),
-        }
-    return found
+    reward, luck = voted.reward(CHOSEN), voted.reward(CHOSEN, shuffled=True)
+    after, control = voted.ppo(reward, CHOSEN), voted.ppo(luck, CHOSEN)
+    voted.pipeline.run()
+    learn, held_out = voted.rankings()
+    pair = partial(beside, reward.out, luck.out)
+    return {
+        "sft": policies(voted.before.out),
+        "votes": len(learn),
+        "people": len({ranking.annotator for ranking in learn}),
+        "held-out votes": pair(held_out),
+        "gold pairs": pair(as_rankings(f"{EXAM}-pairs")),
+        "ppo": policies(after.out),
+        "ppo, shuffled": policies(control.out),
+    }
 
 
 def said(found: Mapping[str, Any]) -> str:
@@ -264,17 +258,16 @@ def said(found: Mapping[str, Any]) -> str:
 
 def tell(seed: int, found: Mapping[str, Any]) -> None:
     print(f"seed {seed}: SFT gold {found['sft']['gold']['mean']:.3f}")
-    for kind in CHOSEN:
-        for what in ("held-out votes", "gold pairs"):
-            row = found[kind][what]
-            shares = ", ".join(f"{name} {row[name]['mean']:.3f}" for name in ("votes", "longer", "shuffled"))
-            ahead = ", ".join(
-                f"{name} {row[name]['mean']:+.3f} [{row[name]['ci'][0]:+.3f}, {row[name]['ci'][1]:+.3f}]"
-                for name in ("over longer", "over shuffled")
-            )
-            print(f"  {kind}, {what} (n {row['votes']['n']}): {shares}; {ahead}")
-        for what in ("ppo", "ppo, shuffled"):
-            print(f"  {kind}, {what}: {said(found[kind][what])}")
+    for what in ("held-out votes", "gold pairs"):
+        row = found[what]
+        shares = ", ".join(f"{name} {row[name]['mean']:.3f}" for name in ("votes", "longer", "shuffled"))
+        ahead = ", ".join(
+            f"{name} {row[name]['mean']:+.3f} [{row[name]['ci'][0]:+.3f}, {row[name]['ci'][1]:+.3f}]"
+            for name in ("over longer", "over shuffled")
+        )
+        print(f"  {what} (n {row['votes']['n']}): {shares}; {ahead}")
+    for what in ("ppo", "ppo, shuffled"):
+        print(f"  {what}: {said(found[what])}", flush=True)
 
 
 def main() -> None:
@@ -283,14 +276,15 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("runs/people"))
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--answers", type=int, choices=list(KINDS), default=4, help="that a vote orders")
     parser.add_argument("--choose", action="store_true", help="try the settings on seed 10 and town:test")
     asked = parser.parse_args()
     if asked.choose:
-        choose(asked.out / "seed-10")
+        choose(asked.out / "seed-10", asked.answers)
         return
     by_seed: dict[int, Any] = {}
     for seed in asked.seeds:
-        by_seed[seed] = measure(asked.out / f"seed-{seed}", seed)
+        by_seed[seed] = measure(asked.out / f"seed-{seed}", seed, asked.answers)
         (asked.out / "people.json").write_text(json.dumps(by_seed, indent=1))
         tell(seed, by_seed[seed])
 

@@ -6,8 +6,11 @@
 
 start: from the command to its first answer. runs, samples: asked in this process, without a socket. bundle:
 bytes of the pages, gzipped. paint: the map in a browser that has seen nothing, ten loads. screens: every
-screen over hostile texts, with axe. votes, kills: campaigns of the tests. paint and screens want playwright
-and Debian's chromium.
+screen over hostile texts, with axe. keys, class: thirty people over HTTP, one of them in a browser. curves:
+100,000 steps in a browser, and how soon a new one is seen. learn: fifty votes to figures, and to an aligned
+model. beside: training with and without a studio that looks on. soak: twenty tabs for `--minutes`. votes,
+kills, machine, power, trip, api: campaigns of the tests. paint, screens, keys, curves, beside and soak want
+playwright and Debian's chromium. Rows that were written last print their line of the table in docs/studio.md.
 """
 
 from __future__ import annotations
@@ -27,6 +30,10 @@ from collections.abc import Callable
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+
+import studio_beside
+import studio_class
+import studio_live
 
 from alignlab.studio.answers import runs, samples
 from alignlab.studio.desk import Desk, Visit
@@ -49,6 +56,13 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=400)
     parser.add_argument("--starts", type=int, default=10)
     parser.add_argument("--loads", type=int, default=10)
+    parser.add_argument("--people", type=int, default=30)
+    parser.add_argument("--votes", type=int, default=100, help="of each person")
+    parser.add_argument("--keys", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=100_000, help="of the run whose curves are drawn")
+    parser.add_argument("--pairs", type=int, default=5, help="trainings without and with a studio")
+    parser.add_argument("--minutes", type=float, default=45.0)
+    parser.add_argument("--tabs", type=int, default=20)
     asked = parser.parse_args()
     if unknown := set(asked.rows) - ROWS.keys():
         parser.error(f"no row {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
@@ -138,6 +152,16 @@ ROWS = {
     "screens": campaign("studio/test_browser.py"),
     "votes": campaign("studio/test_class_votes.py"),
     "kills": campaign("votes/test_kills.py"),
+    "machine": campaign("votes/test_machine.py"),
+    "power": campaign("votes/test_power_cut.py"),
+    "trip": campaign("studio/test_round_trip.py"),
+    "api": campaign("studio/test_any_question.py"),
+    "keys": studio_class.keys,
+    "class": studio_class.durable,
+    "curves": studio_live.curves,
+    "learn": studio_live.learn,
+    "beside": studio_beside.beside,
+    "soak": studio_live.soak,
 }
 
 
