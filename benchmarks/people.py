@@ -83,7 +83,7 @@ class Voted:
         self.sft = self._stage(
             "sft", stages.sft, model=BASE, data="town:demos", count=s.demonstrations, settings=s.sft
         )
-        self.judged = {"data": data, "judge": "town:gold", "settings": replace(s.eval, prompts=0)}
+        self.judged = {"data": data, "judge": "town:gold", "settings": s.eval}
         self.before = self._stage(
             "eval-sft", stages.evaluate, model=self.sft, baseline="", reference="", **self.judged
         )
@@ -118,7 +118,11 @@ class Voted:
             name, settings = "shuffled", replace(settings, held_out=0.0)
             data = str(self.folder / f"shuffled-{self.kind}.jsonl")
             learn, _ = self.rankings()
-            write_jsonl(data, shuffle_rankings(learn, seed=derive_seed(self.seed, "shuffled votes")))
+            luck = shuffle_rankings(learn, seed=derive_seed(self.seed, "shuffled votes"))
+            named = [
+                replace(ranking, annotator=own.annotator) for ranking, own in zip(luck, learn, strict=True)
+            ]
+            write_jsonl(data, named)
         label = f"reward-{self.kind}{name and '-'}{name}"
         made = self._stage(
             label, stages.reward, model=self.sft, data=data, gold="town:gold", count=VOTES, settings=settings

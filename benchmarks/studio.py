@@ -28,12 +28,9 @@ import tempfile
 import time
 from collections.abc import Callable
 from http.client import HTTPConnection
+from importlib import import_module
 from pathlib import Path
 from typing import Any
-
-import studio_beside
-import studio_class
-import studio_live
 
 from alignlab.studio.answers import runs, samples
 from alignlab.studio.desk import Desk, Visit
@@ -113,10 +110,22 @@ def bundle(folder: Path, asked: argparse.Namespace) -> None:
         max(size for name, size in sizes.items() if name != "index.js"),
         30,
     )
+    show("what a voter of a class loads, kB gzipped", sum(sizes[name] for name in reached(files)), 45)
     show("all pages, kB gzipped", sum(sizes.values()), 250)
     show("pages, MB", sum(map(len, files.values())) / 1e6, 1)
     demo = sum(file.stat().st_size for file in (PACKAGE / "demo").rglob("*") if file.suffix != ".pyc")
     show("the recorded run, MB", demo / 1e6, 6)
+
+
+def reached(files: dict[str, bytes], first: str = "join.html") -> set[str]:
+    """All files that a page loads, now or later, with the styles of its scripts."""
+    named = re.compile(r"(?:static/|[\"'`]\./)([\w.-]+\.(?:js|css))")
+    found, left = set[str](), [first]
+    while left:
+        if (name := left.pop()) in files and name not in found:
+            found.add(name)
+            left += [*named.findall(files[name].decode()), name.replace(".js", ".css")]
+    return found
 
 
 def campaign(name: str) -> Callable[[Path, argparse.Namespace], None]:
@@ -137,10 +146,13 @@ def campaign(name: str) -> Callable[[Path, argparse.Namespace], None]:
     return run
 
 
-def paint(folder: Path, asked: argparse.Namespace) -> None:
-    subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks" / "studio_paint.py"), "--loads", str(asked.loads)]
-    )
+def alone(module: str, name: str) -> Callable[[Path, argparse.Namespace], None]:
+    """A row of `studio_rows`, which is imported once it is asked for."""
+
+    def run(folder: Path, asked: argparse.Namespace) -> None:
+        getattr(import_module(f"studio_rows.{module}"), name)(folder, asked)
+
+    return run
 
 
 ROWS = {
@@ -148,7 +160,7 @@ ROWS = {
     "runs": listed,
     "samples": sampled,
     "bundle": bundle,
-    "paint": paint,
+    "paint": alone("paint", "paint"),
     "screens": campaign("studio/test_browser.py"),
     "votes": campaign("studio/test_class_votes.py"),
     "kills": campaign("votes/test_kills.py"),
@@ -156,12 +168,12 @@ ROWS = {
     "power": campaign("votes/test_power_cut.py"),
     "trip": campaign("studio/test_round_trip.py"),
     "api": campaign("studio/test_any_question.py"),
-    "keys": studio_class.keys,
-    "class": studio_class.durable,
-    "curves": studio_live.curves,
-    "learn": studio_live.learn,
-    "beside": studio_beside.beside,
-    "soak": studio_live.soak,
+    "keys": alone("lesson", "keys"),
+    "class": alone("lesson", "durable"),
+    "curves": alone("live", "curves"),
+    "learn": alone("live", "learn"),
+    "beside": alone("training", "beside"),
+    "soak": alone("live", "soak"),
 }
 
 

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from studio_open import Asker, browser, instructor, line, median, p95, studio
 
 from alignlab import names
 from alignlab.studio.scan import id_of
 from alignlab.votes.exchange import take_in
 from alignlab.votes.store import Store, studio_folder
+
+from .opened import Asker, browser, instructor, line, median, p95, studio
 
 KEYS = ("objective/scores", "objective/gold", "objective/kl", "policy/entropy_avg", "completions/mean_length")
 KEYS += ("completions/clipped_ratio", "policy/clipfrac_avg")

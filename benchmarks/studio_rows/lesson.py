@@ -9,11 +9,12 @@ from argparse import Namespace
 from pathlib import Path
 
 from sqlalchemy import func, select
-from studio_open import Asker, Opened, browser, line, median, p95, studio
 from votes import pair, syncs
 
 from alignlab.votes import items, lesson, schema, tasks
 from alignlab.votes.store import Store, audit, studio_folder
+
+from .opened import Asker, Opened, browser, line, median, p95, studio
 
 CLASS = ("--class", "--host", "127.0.0.1", "--class-port", "0")
 OVERLAP = 3

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from argparse import Namespace
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from studio_open import Opened, browser, line, studio
 
 from alignlab.evals.statistics import mean_ci
 from alignlab.studio.scan import id_of
+
+from .opened import browser, line, studio
 
 TRAIN = ("ppo", "--model", "town-s", "--judge", "town:gold", "--data", "town:prompts", "--count", "500")
 TRAIN += ("--steps", "12", "--rollouts", "64", "--epochs", "1", "--model.threads", "1")
@@ -45,48 +47,51 @@ def beside(folder: Path, asked: Namespace) -> None:
 
 
 def one(folder: Path, name: str, watched: bool, more: tuple[str, ...]) -> tuple[float, float]:
-    with ExitStack() as ending:
-        if watched:
-            opened: Opened = ending.enter_context(studio(folder))
-            chromium = ending.enter_context(browser())
-            page = chromium.new_context(viewport={"width": 1280, "height": 900}).new_page()
-            page.goto(opened.url)
-            process, begun = started(folder, name, more)
-            while page.evaluate(f"fetch('/api/runs/{id_of(name)}').then((answer) => answer.status)") != 200:
-                page.wait_for_timeout(250)
-            page.goto(f"{opened.base}/run/{id_of(name)}")
-            while process.poll() is None:
-                page.wait_for_timeout(100)
-            return ended(process, begun)
+    if not watched:
         return trained(folder, name, more)
+    with studio(folder) as opened, browser() as chromium:
+        page = chromium.new_context(viewport={"width": 1280, "height": 900}).new_page()
+        page.goto(opened.url)
+        asked = f"fetch('/api/runs/{id_of(name)}').then((answer) => answer.status)"
+        there = False
+
+        def look() -> None:
+            """Open the page of the run, once it is there."""
+            nonlocal there
+            page.wait_for_timeout(100)
+            if not there and page.evaluate(asked) == 200:
+                there = True
+                page.goto(f"{opened.base}/run/{id_of(name)}")
+
+        return trained(folder, name, more, look)
 
 
-def started(folder: Path, name: str, more: tuple[str, ...]) -> tuple[Any, float]:
+def trained(
+    folder: Path, name: str, more: tuple[str, ...], look: Callable[[], None] = lambda: time.sleep(0.1)
+) -> tuple[float, float]:
+    """Seconds by the clock, and on a processor."""
     command = [sys.executable, "-m", "alignlab.cli", *TRAIN, *more, "--out", str(folder / name)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return Timed(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, **quiet), time.perf_counter()
+    begun = time.perf_counter()
+    process = subprocess.Popen(
+        command,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    over: list[tuple[float, float]] = []
 
+    def wait() -> None:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        over.append((time.perf_counter() - begun, usage.ru_utime + usage.ru_stime))
 
-class Timed(subprocess.Popen):
-    """Knows what it took of the processors."""
-
-    spent, over = 0.0, 0.0
-
-    def _try_wait(self, wait_flags: int) -> tuple[int, int]:
-        pid, status, usage = os.wait4(self.pid, wait_flags)
-        if pid:
-            self.spent, self.over = usage.ru_utime + usage.ru_stime, time.perf_counter()
-        return pid, status
-
-
-def ended(process: Any, begun: float) -> tuple[float, float]:
-    if process.wait():
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    while waiting.is_alive():
+        look()
+    if process.returncode:
         raise SystemExit(f"training ended with {process.returncode}")
-    return process.over - begun, process.spent
-
-
-def trained(folder: Path, name: str, more: tuple[str, ...]) -> tuple[float, float]:
-    return ended(*started(folder, name, more))
+    return over[0]
 
 
 def _slower(seconds: dict[str, list[tuple[float, float]]], kind: str, column: int) -> dict[str, Any]:
