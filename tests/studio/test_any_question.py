@@ -78,7 +78,8 @@ def questions(studio: Studio, row: Endpoint, count: int) -> None:
             answer = studio.ask(asked(row, draw), method=row.method, file=sent)
         else:
             body: Any = {name: draw.choice([*WORDS, *OTHERS]) for name in row.asks.model_fields}
-            answer = studio.ask(row.path, method=row.method, body=draw.choice([body, [], None, "x", {}]))
+            path, _, _ = asked(row, draw).partition("?")
+            answer = studio.ask(path, method=row.method, body=draw.choice([body, [], None, "x", {}]))
             if row.method == "DELETE":
                 studio.desk.close()
                 studio = Studio(studio.desk.inside.root)
