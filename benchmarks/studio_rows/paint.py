@@ -36,7 +36,8 @@ def load(browser: Any, url: str) -> dict[str, float]:
     mapped = page.evaluate(now)
     for door in DOORS:
         page.locator("main").get_by_text(door, exact=True).click(trial=True, timeout=120_000)
-    found = {"first paint": page.evaluate(PAINTED), "map": mapped, "doors": page.evaluate(now)}
+    found = {"anything painted": page.evaluate(PAINTED), "the map painted": mapped}
+    found["its doors usable"] = page.evaluate(now)
     context.close()
     return {name: value / 1000 for name, value in found.items()}
 
@@ -44,9 +45,9 @@ def load(browser: Any, url: str) -> dict[str, float]:
 def paint(folder: Path, asked: Namespace) -> None:
     with browser() as chromium, studio(folder) as opened:
         rows = [load(chromium, opened.url)] + [load(chromium, link(folder)) for _ in range(asked.loads - 1)]
-    for what, bar in (("first paint", 1.0), ("map", 1.0), ("doors", 10.0)):
+    for what, bar in (("anything painted", 1.0), ("the map painted", 1.0), ("its doors usable", 10.0)):
         values = [row[what] for row in rows]
         said = (
             f"{median(values):.2f} s (median of {len(rows)}; first {values[0]:.2f}, most {max(values):.2f})"
         )
-        line(f"{what} of the map", f"{bar:g} s", said, "paint", met=median(values) <= bar)
+        line(what, f"{bar:g} s", said, "paint", met=median(values) <= bar)
