@@ -6,8 +6,11 @@
 
 start: from the command to its first answer. runs, samples: asked in this process, without a socket. bundle:
 bytes of the pages, gzipped. paint: the map in a browser that has seen nothing, ten loads. screens: every
-screen over hostile texts, with axe. votes, kills: campaigns of the tests. paint and screens want playwright
-and Debian's chromium.
+screen over hostile texts, with axe. keys, class: thirty people over HTTP, one of them in a browser. curves:
+100,000 steps in a browser, and how soon a new one is seen. learn: fifty votes to figures, and to an aligned
+model. beside: training with and without a studio that looks on. soak: twenty tabs for `--minutes`. votes,
+kills, machine, power, trip, api: campaigns of the tests. paint, screens, keys, curves, beside and soak want
+playwright and Debian's chromium. Rows that were written last print their line of the table in docs/studio.md.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from http.client import HTTPConnection
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +53,13 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=400)
     parser.add_argument("--starts", type=int, default=10)
     parser.add_argument("--loads", type=int, default=10)
+    parser.add_argument("--people", type=int, default=30)
+    parser.add_argument("--votes", type=int, default=100, help="of each person")
+    parser.add_argument("--keys", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=100_000, help="of the run whose curves are drawn")
+    parser.add_argument("--pairs", type=int, default=5, help="trainings without and with a studio")
+    parser.add_argument("--minutes", type=float, default=45.0)
+    parser.add_argument("--tabs", type=int, default=20)
     asked = parser.parse_args()
     if unknown := set(asked.rows) - ROWS.keys():
         parser.error(f"no row {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
@@ -99,10 +110,22 @@ def bundle(folder: Path, asked: argparse.Namespace) -> None:
         max(size for name, size in sizes.items() if name != "index.js"),
         30,
     )
+    show("what a voter of a class loads, kB gzipped", sum(sizes[name] for name in reached(files)), 45)
     show("all pages, kB gzipped", sum(sizes.values()), 250)
     show("pages, MB", sum(map(len, files.values())) / 1e6, 1)
     demo = sum(file.stat().st_size for file in (PACKAGE / "demo").rglob("*") if file.suffix != ".pyc")
     show("the recorded run, MB", demo / 1e6, 6)
+
+
+def reached(files: dict[str, bytes], first: str = "join.html") -> set[str]:
+    """All files that a page loads, now or later, with the styles of its scripts."""
+    named = re.compile(r"(?:static/|[\"'`]\./)([\w.-]+\.(?:js|css))")
+    found, left = set[str](), [first]
+    while left:
+        if (name := left.pop()) in files and name not in found:
+            found.add(name)
+            left += [*named.findall(files[name].decode()), name.replace(".js", ".css")]
+    return found
 
 
 def campaign(name: str) -> Callable[[Path, argparse.Namespace], None]:
@@ -123,10 +146,13 @@ def campaign(name: str) -> Callable[[Path, argparse.Namespace], None]:
     return run
 
 
-def paint(folder: Path, asked: argparse.Namespace) -> None:
-    subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks" / "studio_paint.py"), "--loads", str(asked.loads)]
-    )
+def alone(module: str, name: str) -> Callable[[Path, argparse.Namespace], None]:
+    """A row of `studio_rows`, which is imported once it is asked for."""
+
+    def run(folder: Path, asked: argparse.Namespace) -> None:
+        getattr(import_module(f"studio_rows.{module}"), name)(folder, asked)
+
+    return run
 
 
 ROWS = {
@@ -134,10 +160,20 @@ ROWS = {
     "runs": listed,
     "samples": sampled,
     "bundle": bundle,
-    "paint": paint,
+    "paint": alone("paint", "paint"),
     "screens": campaign("studio/test_browser.py"),
     "votes": campaign("studio/test_class_votes.py"),
     "kills": campaign("votes/test_kills.py"),
+    "machine": campaign("votes/test_machine.py"),
+    "power": campaign("votes/test_power_cut.py"),
+    "trip": campaign("studio/test_round_trip.py"),
+    "api": campaign("studio/test_any_question.py"),
+    "keys": alone("lesson", "keys"),
+    "class": alone("lesson", "durable"),
+    "curves": alone("live", "curves"),
+    "learn": alone("live", "learn"),
+    "beside": alone("training", "beside"),
+    "soak": alone("live", "soak"),
 }
 
 

@@ -22,7 +22,8 @@ from playwright.sync_api import sync_playwright
 from alignlab.studio.scan import RECORDED, id_of
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
-from studio_paint import DOORS, studio  # noqa: E402
+from studio_rows.opened import studio  # noqa: E402
+from studio_rows.paint import DOORS  # noqa: E402
 
 FOLDER = Path(__file__).with_name("pictures")
 WIDE, HIGH = 1280, 720
@@ -82,7 +83,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         view = {"width": WIDE, "height": HIGH}
-        with studio(Path(name) / "runs") as url:
+        with studio(Path(name) / "runs") as opened:
+            url = opened.url
             context = browser.new_context(viewport=view)
             made = {"first.webp": recording(context.new_page(), url)}
             entered = browser.new_context(viewport=view, storage_state=context.storage_state())

@@ -15,7 +15,9 @@ from alignlab.town.exam import measured, with_head
 
 from .scripts import ROOT, script
 
-WRITE_A_PAGE = set("constitutional critic figures methods recipes redteam reward_models town_bars".split())
+WRITE_A_PAGE = set(
+    "constitutional critic figures methods people recipes redteam reward_models town_bars".split()
+)
 """Benchmarks whose figures stand on a page; the studies' stand there too, by their own command."""
 NAMED = re.compile(r"\bexam\b")
 

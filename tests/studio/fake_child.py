@@ -48,6 +48,10 @@ class Handler(BaseHTTPRequestHandler):
         assert self.headers["authorization"] == f"Bearer {KEY}"
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
         note(f"asked {json.dumps(asked)}")
+        if self.path == "/v1/score":
+            wrong = {"error": {"message": "the head is gone"}}
+            self.say(*((wrong, 500) if WAY == "dies" else ({"score": 1.25}, 200)))
+            return
         question = asked["messages"][-1]["content"]
         if asked.get("echo"):
             content = [token(word) for word in question.split(" ")]

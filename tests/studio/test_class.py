@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from alignlab import cli
 from alignlab.errors import ConfigError, ResourceError
@@ -29,11 +30,12 @@ from alignlab.votes import assignment, lesson, people, tasks, voting
 from alignlab.votes.errors import NotSaved
 from alignlab.votes.items import add_items
 from alignlab.votes.people import MOST_PEOPLE
-from alignlab.votes.store import studio_folder
+from alignlab.votes.schema import event
+from alignlab.votes.store import audit, studio_folder
 
 from ..votes.asking import ranking
 from .conftest import HOST as STUDIO
-from .conftest import Answer, Headers, Studio
+from .conftest import Answer, Headers, Studio, task_in
 from .test_boundary import ATTACKS, JSON, Fill, assert_closed
 from .test_command import begun, raw
 
@@ -133,6 +135,37 @@ def test_no_row_lets_an_attack_through(pupils: Pupils, filled: Fill) -> None:
             assert answer.status == status, (attack, method, path)
             assert set(answer.json) == {"error"} and "set-cookie" not in answer.headers
             assert_closed(answer.headers)
+
+
+def test_who_is_removed_is_forgotten_and_comes_in_only_if_let_in(pupils: Pupils) -> None:
+    ada, code = pupils.join("Ada")
+    bob, _ = pupils.join("Bob")
+    task = task_in(pupils)
+    pupils.lead("/api/class", {"task": task})
+    given = pupils.at(f"/api/tasks/{task}/next", "POST", {}, ada).json["items"][0]
+    vote = {"id": "ada-votes", "lease": given["lease"], "strength": 1}
+    assert pupils.at("/api/votes", "POST", {"votes": [vote]}, ada).json["saved"]
+    seats = {seat["name"]: seat for seat in pupils.lead("/api/class")["annotators"]}
+    before, votes = pupils.room.lesson.code, pupils.lead("/api/class")["votes"]
+
+    pupils.app = pupils.studio
+    removed = pupils.ask(f"/api/class/people/{seats['Ada']['id']}", method="DELETE", body={})
+    again = pupils.ask(f"/api/class/people/{seats['Ada']['id']}", method="DELETE", body={})
+    own = pupils.ask("/api/class/people/instructor", method="DELETE", body={})
+    pupils.app = pupils.pupils
+    assert removed.status == 200 and again.status == own.status == 404
+    assert "Ada" not in {seat["name"] for seat in removed.json["annotators"]}
+    assert removed.json["votes"] == votes - 1 and removed.json["code"] == pupils.room.lesson.code != before
+
+    assert pupils.at("/api/me", cookie=ada).status == 401 and pupils.at("/api/me", cookie=bob).status == 200
+    for more in ({}, {"return_code": code}):
+        assert pupils.wrong(before, "Ada", **more).json["error"]["code"] == "wrong_code"
+    with pupils.desk.store.reading() as connection:
+        assert audit(connection).whole
+        erased = connection.execute(select(event.c.payload).where(event.c.kind == "erase")).scalar_one()
+    assert json.loads(erased) == {"by": "instructor"}
+    back, _ = pupils.join("Ada")  # who is told the new code is let in, and is somebody new
+    assert pupils.at("/api/me", cookie=back).json["id"] != seats["Ada"]["id"]
 
 
 def test_who_changes_something_says_of_which_page(pupils: Pupils, filled: Fill) -> None:

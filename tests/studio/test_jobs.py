@@ -195,6 +195,34 @@ def test_a_process_that_was_killed_is_not_running_and_another_with_its_number_is
         other.kill()
 
 
+def test_a_command_whose_keeper_was_killed_stops_too(studio: Studio, tmp_path: Path) -> None:
+    def serving(desk: Desk, asked: Nap, out: Path) -> list[str]:
+        return ["studio", str(tmp_path / "other"), "--port", "0", "--no-open", "--json"]
+
+    studio.desk.jobs = jobs = Jobs(studio.desk, [Kind("serve", Nap, serving, 60)])
+    id = post(studio, "serve")["id"]
+    command = json.loads(running(studio, id)["said"].splitlines()[0])["pid"]
+    keeper, _ = until(lambda: slot.holder(jobs.folder))
+    os.kill(keeper, 9)
+    until(lambda: gone(command))
+    jobs.close()
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return not alive(pid)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def test_what_a_job_makes_is_a_run_like_any_other(studio: Studio, jobs: Jobs) -> None:
     job = ended(studio, post(studio, "nap")["id"])
     out = studio.desk.inside.root / "studio" / "runs" / "nap-1"

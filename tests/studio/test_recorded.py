@@ -245,7 +245,11 @@ def test_twenty_pairs_are_sixteen_by_chance_two_of_gold_and_two_again(tmp_path: 
         if row["why"] == "repeat":
             assert sides[row["id"]] == sides[row["repeat_of"]][::-1]
     for content in (json.loads(row["content"]) for row in items.values()):
-        assert demo.told_apart(Ranking.from_json(content)), "the truth of each is known"
+        pair = demo.told_apart(Ranking.from_json(content))
+        assert pair and list(pair.ranking.ranks) == content["ranks"], "the truth of each is known"
+    mirror = studio.get(f"/api/me/mirror?task={task}")
+    assert mirror["n"] == 20 and mirror["gold"]["n"] == 18, "each of the pairs once"
+    assert mirror["repeats"]["n"] == 2 and mirror["left"]["n"] == 16
     studio.desk.close()
 
 

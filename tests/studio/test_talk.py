@@ -148,6 +148,7 @@ def test_models_are_those_of_finished_runs_and_the_base_models_and_no_path_is_to
         (one(blind=True), 422, "blind"),
         (one(defences=["nothing"]), 422, "defences"),
         (one(url="http://127.0.0.1/v1"), 422, "url"),
+        (one(reward=id_of("demo/sft")), 422, "reward"),
     ],
 )
 def test_what_cannot_be_asked_starts_nothing(
@@ -184,6 +185,31 @@ def test_an_answer_comes_in_pieces_with_its_tokens_and_a_verdict(
     (asked,) = [json.loads(line.removeprefix("asked ")) for line in lines(log) if line.startswith("asked")]
     assert asked["seed"] == derive_seed(7, "chat", 2) and asked["max_tokens"] == 96
     assert studio.get("/api/models")["rows"][0]["loaded"]
+
+
+@pytest.mark.parametrize("way", ["well", "dies"])
+def test_a_reward_model_scores_each_answer_and_keeps_none_back(
+    talking: Callable[[str], Studio], log: Path, folder: Path, way: str
+) -> None:
+    scores = checkpoint(write_run(folder / "demo" / "reward", "reward"), "LlamaForSequenceClassification")
+    studio = talking("well")
+    command = [sys.executable, str(FAKE), str(log), way]
+    studio.desk.scorers.command = lambda model: [*command, str(model.folder)]
+    assert [row["name"] for row in studio.get("/api/models")["rewards"]] == ["reward"]
+    found = events(ask(studio, one("What do you like?", reward=id_of("demo/reward"))))
+    (verdict,) = of("verdict", found)
+    told = (1.25, "") if way == "well" else (None, "the head is gone")
+    assert (verdict["gold"], verdict["score"], verdict["unscored"]) == (None, *told)
+    assert found[-1]["event"] == "end" and f"--reward {scores.parent} " in found[0]["command"]
+    asked = [json.loads(line.removeprefix("asked ")) for line in lines(log) if '"completion"' in line]
+    assert asked[0]["completion"] == "you asked: What do you like?" and asked[0]["finished"]
+    if way == "well":
+        blind = events(ask(studio, two("x", blind=True, reward=id_of("demo/reward"))))
+        assert of("verdict", blind) == [], "a score would say who is who"
+        choice = {"drawn": blind[0]["drawn"], "choice": "tie"}
+        assert [one["score"] for one in post(studio, "/api/talk/choice", choice).json["verdicts"]] == [
+            1.25
+        ] * 2
 
 
 def test_tokens_may_come_before_their_text_and_share_a_character() -> None:
@@ -410,9 +436,9 @@ def test_the_process_of_a_model_ends_with_whoever_started_it(tmp_path: Path) -> 
     """Also when that is killed: nobody is told, and the process sees that its parent is another."""
     code = (
         "import os, subprocess, sys, time, threading\n"
-        "from alignlab.studio import child\n"
+        "from alignlab.studio import child, parent as watched\n"
         "child.serve = lambda **_: time.sleep(60)\n"
-        "child.LOOK = 0.05\n"
+        "watched.LOOK = 0.05\n"
         "parent = os.getpid()\n"
         "if pid := os.fork():\n"
         "    print(pid, flush=True)\n"

@@ -23,7 +23,7 @@ test("what comes is taken in", () => {
   take(now, { event: "begin", names: ["x", "y"], drawn: null, command: "alignlab chat" });
   take(now, { event: "piece", side: 1, text: "b", tokens: [token] });
   take(now, { event: "piece", side: 1, text: "c", tokens: [] });
-  take(now, { event: "verdict", side: 1, gold: 0.5, reason: "form" });
+  take(now, { event: "verdict", side: 1, gold: 0.5, reason: "form", score: -1.5, unscored: "" });
   take(now, { event: "end", side: 1, finished: false });
   take(now, { event: "failed", side: 0, what: "its process ended", remedy: "ask again" });
   expect(now.answers[1]).toMatchObject({ text: "bc", tokens: [token], gold: 0.5, reason: "form", state: "cut" });

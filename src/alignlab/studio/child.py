@@ -1,4 +1,4 @@
-"""One model behind `alignlab serve`, in a process of its own that ends with the studio that started it.
+"""One model behind `alignlab serve`, or one that scores, in a process of its own that ends with the studio.
 
 python -m alignlab.studio.child FOLDER PARENT     the model's folder, and the process to end with
 """
@@ -8,36 +8,34 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
-import time
+from pathlib import Path
 
 from ..errors import UserError
+from ..models.folder import is_reward
 from ..serve.command import serve
 from ..settings import ServeSettings
+from .parent import without
 
 NAME = "model"  # by which it is asked for
 KEY = "ALIGNLAB_STUDIO_KEY"  # in the environment, which other users cannot read, as they can a command line
-LOOK = 0.5  # seconds between two looks at whether the studio lives
 
 
 def main(folder: str, parent: int) -> int:
     """Answer until the studio ends it or has ended itself. The first line on stdout is a JSON object: `port`,
     or `what` and `remedy` of what keeps the model from being loaded.
     """
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    without(parent, lambda: os._exit(1))
     settings = ServeSettings(port=0, api_key_env=KEY, context=0, slots=8, queue=16)
     try:
+        if is_reward(Path(folder)):
+            from ..names.judges import reward_judge
+            from .scoring import scoring
+
+            scoring(reward_judge(folder).load(), os.environ[KEY])
         serve(models=f"{NAME}={folder}", settings=settings, as_json=True)
     except UserError as error:
         print(json.dumps({"what": error.what, "remedy": error.remedy}), flush=True)
         return error.exit_code
-
-
-def _end_with(parent: int) -> None:
-    """Whoever loses its parent gets another. A pipe would not say it: others may hold its end."""
-    while os.getppid() == parent:
-        time.sleep(LOOK)
-    os._exit(1)
 
 
 if __name__ == "__main__":

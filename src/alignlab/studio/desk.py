@@ -55,7 +55,8 @@ class Desk:
         self.classroom: Classroom | None = None
         self.boot, self.since = secrets.token_hex(4), time.monotonic()
         self.hub = Hub(self.boot, Changes(self.shelf, self.watch, self.task, self._jobs_told))
-        self.speakers, self.blinds, self.talks = Speakers(), Blinds(), 0
+        self.speakers, self.scorers = Speakers(), Speakers(most=1)
+        self.blinds, self.talks = Blinds(), 0
         self.starts_jobs = starts_jobs
         self.jobs: Board | None = None  # the application sees to it: what jobs do knows the desk
         self._store: Store | None = None
@@ -90,6 +91,7 @@ class Desk:
         """What would go on by itself ends: streams, and the processes that answer for models."""
         self.hub.close()
         self.speakers.close()
+        self.scorers.close()
 
     def close(self) -> None:
         """After the last answer."""

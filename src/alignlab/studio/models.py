@@ -1,4 +1,6 @@
-"""Which models there are to talk to: those of the folder's finished runs, and the base models that ship."""
+"""Which models there are to talk to: those of the folder's finished runs, and the base models that ship; and
+which reward models there are to score what they say.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ WEIGHTS = ".safetensors"
 
 @dataclass(frozen=True)
 class Model:
-    """A model that writes.
+    """A model that writes, or scores.
 
     Attributes:
         named: by which a command line knows it: a run's folder, or a base model's name.
@@ -47,15 +49,23 @@ def listed(inside: Inside, seen: Seen) -> list[Model]:
     return [*runs, *map(shipped, BASES)]
 
 
-def of_run(inside: Inside, seen: Seen, head: Head) -> Model | None:
-    """The model that a finished run wrote; None where it wrote none, or one that scores."""
+def rewards(inside: Inside, seen: Seen) -> list[Model]:
+    """Every model that scores, runs that began last first."""
+    found = (of_run(inside, seen, head, scores=True) for head in seen.newest)
+    return [model for model in found if model is not None]
+
+
+def of_run(inside: Inside, seen: Seen, head: Head, *, scores: bool = False) -> Model | None:
+    """The model that a finished run wrote, one that writes or (`scores`) one that scores; None where it wrote
+    none of the kind.
+    """
     if head.status != "done":
         return None
     place = below(head.folder, "checkpoint")
     folder = inside.at(place)
     try:
         sizes = dict(_files(inside, place))
-        if not any(name.endswith(WEIGHTS) for name in sizes) or is_reward(folder):
+        if not any(name.endswith(WEIGHTS) for name in sizes) or is_reward(folder) != scores:
             return None
     except (OSError, ModelError):
         return None
@@ -98,6 +108,15 @@ def find(inside: Inside, seen: Seen, id: str) -> Model:
             f"{seen.name_of(head.path)} holds no model that writes",
             remedy="a finished run of sft, dpo, ppo or another that trains a model",
         )
+    return model
+
+
+def find_reward(inside: Inside, seen: Seen, id: str) -> Model:
+    """The reward model of an id. Raises Refused: 404, 422."""
+    head = seen.find(id)
+    model = of_run(inside, seen, head, scores=True)
+    if model is None:
+        raise Refused(422, f"{seen.name_of(head.path)} holds no reward model", field="reward")
     return model
 
 

@@ -1,5 +1,5 @@
-"""Processes that answer for models: one each, two at most, started when a model is first asked and given up
-when two others are. They end with the studio.
+"""Processes that answer for models: one each, so many at most, started when a model is first asked and given
+up when others are. They end with the studio.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .child import KEY, NAME
 from .models import Model
 from .problems import Refused
 
-MOST = 2  # models at once
+MOST = 2  # models at once that write
 HOST = "127.0.0.1"
 LONGEST = 10_000  # letters of the line by which a process says that it is ready
 
@@ -120,15 +120,16 @@ class Speakers:
     """Who can be asked.
 
     Args:
+        most: models at once.
         command: what is run for a model.
     """
 
-    def __init__(self, command: Callable[[Model], Sequence[str]] | None = None) -> None:
-        self.command = command or served
+    def __init__(self, most: int = MOST, command: Callable[[Model], Sequence[str]] | None = None) -> None:
+        self.most, self.command = most, command or served
         self._lock, self._speakers, self._closed = threading.Lock(), dict[str, Speaker](), False
 
     def ready(self, models: Sequence[Model]) -> list[Address]:
-        """Where these answer, two at most. Whichever was asked longest ago makes room.
+        """Where these answer, `most` of them at most. Whichever was asked longest ago makes room.
 
         Raises:
             Refused: 503 while one of them is being loaded (model_loading), if one could not be, or the
@@ -166,7 +167,7 @@ class Speakers:
         if known is not None and (dead or known.stamp != stamp_of(model)):
             self._give_up(model.id)
             known = None
-        while known is None and len(self._speakers.keys() - {model.id}) >= MOST:
+        while known is None and len(self._speakers.keys() - {model.id}) >= self.most:
             others = [speaker for id, speaker in self._speakers.items() if id not in keep]
             self._give_up(min(others, key=lambda speaker: speaker.used).model.id)
         if known is None:

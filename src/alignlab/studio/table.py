@@ -227,6 +227,9 @@ TABLE: tuple[Endpoint, ...] = (
     Endpoint("POST", "/api/join", "anyone", schema.Join, schema.Joined, classroom.enter),
     Endpoint("GET", "/api/class", "instructor", schema.Nothing, schema.Class, classroom.state),
     Endpoint("POST", "/api/class", "instructor", schema.ClassAsked, schema.Class, classroom.change),
+    Endpoint(
+        "DELETE", "/api/class/people/{id}", "instructor", schema.Removed, schema.Class, classroom.remove
+    ),
     Endpoint("GET", "/api/class/room", "instructor", schema.Nothing, schema.Room, classroom.room),
     Endpoint("POST", "/api/demo/task", "instructor", schema.Nothing, schema.DemoTask, demo.task),
 )

@@ -24,7 +24,7 @@ from ..town import names as town
 from . import asking, schema
 from .asking import Said
 from .child import NAME
-from .inside import text
+from .inside import number, text
 from .speakers import Address
 
 MOST_TOKENS = ChatSettings().sampling.max_new_tokens
@@ -34,13 +34,17 @@ AGAIN = "the next question starts it again"
 Messages = Sequence[schema.TalkMessage]
 
 
-async def stream(addresses: Sequence[Address], asked: schema.TalkAsked) -> AsyncGenerator[schema.Part]:
-    """What all sides say, as it comes. Given up, it gives up what they are writing."""
+async def stream(
+    addresses: Sequence[Address], asked: schema.TalkAsked, scorer: Address | None = None
+) -> AsyncGenerator[schema.Part]:
+    """What all sides say, as it comes, and what a reward model makes of it. Given up, it gives up what they
+    are writing.
+    """
     told: asyncio.Queue[schema.Part | None] = asyncio.Queue(64)
 
     async def one(side: schema.Side, address: Address) -> None:
         try:
-            async with aclosing(speak(address, asked, asked.messages[side], side)) as events:
+            async with aclosing(speak(address, asked, asked.messages[side], side, scorer)) as events:
                 async for event in events:
                     await told.put(event)
         except Said as said:
@@ -64,9 +68,13 @@ async def stream(addresses: Sequence[Address], asked: schema.TalkAsked) -> Async
 
 
 async def speak(
-    address: Address, asked: schema.TalkAsked, messages: Messages, side: schema.Side
+    address: Address,
+    asked: schema.TalkAsked,
+    messages: Messages,
+    side: schema.Side,
+    scorer: Address | None = None,
 ) -> AsyncGenerator[schema.Part]:
-    """What one side says. Raises Said."""
+    """What one side says, and what is said of it. Raises Said."""
     messages, forgotten = await fitting(address, messages)
     if forgotten:
         yield schema.TalkForgot(side=side, turns=forgotten)
@@ -89,9 +97,23 @@ async def speak(
                 if piece.text or piece.tokens:
                     yield piece.model_copy(update={"side": side})
     verdict = await asyncio.to_thread(judged, messages[-1].content, written.text, finished=finished)
+    if scorer is not None:
+        verdict = verdict or schema.TalkVerdict(side=side, gold=None, reason="")
+        scored = await scored_by(scorer, messages, written.text, finished=finished)
+        verdict = verdict.model_copy(update=scored)
     if verdict is not None:
         yield verdict.model_copy(update={"side": side})
     yield schema.TalkEnd(side=side, finished=finished)
+
+
+async def scored_by(scorer: Address, messages: Messages, answer: str, *, finished: bool) -> dict[str, Any]:
+    """What a reward model makes of an answer, as part of a verdict, or why it says nothing."""
+    body = {"messages": [message.model_dump() for message in messages]}
+    try:
+        row = await asking.whole(scorer, "/v1/score", {**body, "completion": answer, "finished": finished})
+    except Said as said:
+        return {"unscored": text(said.message, 1000)}
+    return {"score": number(row.get("score")), "unscored": ""}
 
 
 def request(address: Address, messages: Messages) -> tuple[str, dict[str, Any]]:

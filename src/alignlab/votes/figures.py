@@ -237,7 +237,7 @@ def habits(votes: Sequence[Said]) -> dict[str, Any]:
         left: share of decided pairs that go to the answer that is seen first. length: 1 where the longer
             answer wins, -1 where the shorter does, the mean. repeats: share of pairs on which somebody says
             the same again.
-        gold: share of pairs of known answers that are right.
+        gold: share of pairs of known answers that are right, whatever they were asked for.
     """
     left, length, repeats, gold = _Column(), _Column(), _Column(), _Column()
     first = {(said.item, said.annotator): said for said in votes}
@@ -247,13 +247,13 @@ def habits(votes: Sequence[Said]) -> dict[str, Any]:
         before = first.get((said.repeat_of or "", said.annotator))
         again = {(i, j): sign for i, j, sign in before.pairs()} if before else {}
         for i, j, sign in said.pairs():
-            if said.why == "gold":
-                truth = said.asked.ranks[i] - said.asked.ranks[j]
+            truth = said.asked.ranks[i] - said.asked.ranks[j]
+            if said.why != "repeat" and (truth or said.why == "gold"):
                 gold.add(said.item, float(sign == (truth > 0) - (truth < 0)))
-            elif said.why == "repeat":
+            if said.why == "repeat":
                 if (i, j) in again:
                     repeats.add(said.item, float(sign == again[i, j]))
-            elif sign:
+            elif sign and said.why != "gold":
                 left.add(said.item, float((sign < 0) == (seen[i] < seen[j])))
                 if len(texts[i]) != len(texts[j]):
                     longer_first = len(texts[i]) > len(texts[j])

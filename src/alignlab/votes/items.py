@@ -15,7 +15,7 @@ from ..data.split import by_question
 from ..records import Ranking
 from ..run import derive_seed
 from . import schema
-from .chain import canonical, sha256
+from .chain import sha256
 from .errors import Refused
 from .people import MOST_PEOPLE
 from .tasks import Mode, Task, new_id, task_of
@@ -57,25 +57,38 @@ class Added:
 
 
 def add_items(
-    transaction: Transaction, task: str, rankings: Iterable[Ranking], *, gold: bool = False
+    transaction: Transaction,
+    task: str,
+    rankings: Iterable[Ranking],
+    *,
+    gold: bool = False,
+    known: bool = False,
 ) -> Added:
     """Items of a task. An item that it has already, or that its mode cannot ask, is left out and counted.
 
     Of more answers than the mode asks about, some are drawn by the task's seed.
 
     Args:
-        gold: the ranks are the truth, and the items are asked to see whether somebody reads; else nobody
-            looks at the ranks.
+        gold: the ranks are the truth, and the items are asked to see whether somebody reads.
+        known: the ranks are the truth, of which votes are told afterwards; the items are asked as any other.
+            Of neither kind nobody looks at the ranks.
     """
     settings, _ = task_of(transaction.connection, task)
     added = Added()
     for ranking in rankings:
-        add_item(transaction, task, settings, ranking, added, gold=gold)
+        add_item(transaction, task, settings, ranking, added, gold=gold, known=known)
     return added
 
 
 def add_item(
-    transaction: Transaction, task: str, settings: Task, ranking: Ranking, added: Added, *, gold: bool = False
+    transaction: Transaction,
+    task: str,
+    settings: Task,
+    ranking: Ranking,
+    added: Added,
+    *,
+    gold: bool = False,
+    known: bool = False,
 ) -> tuple[str, Ranking] | None:
     """As `add_items`, one: the item, new or there already, and what of the ranking it asks about; None if it
     is left out.
@@ -83,7 +96,7 @@ def add_item(
     asked = _fitting(ranking, settings, added)
     if asked is None:
         return None
-    ranks = asked.ranks if gold else (1,) * len(asked.ranks)
+    ranks = asked.ranks if gold or known else (1,) * len(asked.ranks)
     content = Ranking(asked.prompt, asked.completions, ranks)
     digest = sha256(content.to_json())
     same = select(schema.item.c.id).where(schema.item.c.task == task, schema.item.c.digest == digest, _own())
@@ -97,7 +110,7 @@ def add_item(
         "id": new_id(),
         "task": task,
         "place": 0 if place is None else place + 1,
-        "content": canonical(content.to_json()),
+        "content": json.dumps(content.to_json()),  # as the source has it, so that it goes out the same
         "digest": digest,
         "n": len(content.ranks),
         "side": "test" if held_out else "train",

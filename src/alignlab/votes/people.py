@@ -210,11 +210,14 @@ def kept_of(connection: Connection, id: str) -> dict[str, Any]:
     }
 
 
-def erase(transaction: Transaction, id: str) -> int:
+def erase(transaction: Transaction, id: str, *, by: str = "") -> int:
     """Forget somebody: name, sessions, and what they said. The chain of events still holds, and says that
     they asked for it. The number of events that were emptied.
 
     Copies that were made before (backups, exports, runs) are not ours to change.
+
+    Args:
+        by: who asked for it, where it was another; the chain says so.
 
     Raises:
         Refused: nobody is called that.
@@ -226,7 +229,7 @@ def erase(transaction: Transaction, id: str) -> int:
     transaction.execute(session.delete().where(session.c.annotator == id))
     gone = {"name": None, "folded": None, "return_hash": None, "groups": "[]", "erased": transaction.now}
     transaction.execute(annotator.update().where(annotator.c.id == id).values(gone))
-    row = transaction.append(new_id(), "erase", {}, actor=id)
+    row = transaction.append(new_id(), "erase", {"by": by} if by else {}, actor=id)
     fold.apply(transaction.connection, row)
     transaction.erases = True
     return count

@@ -1,6 +1,8 @@
 // A conversation with one model, or with two side by side, as the page has it and as the studio is asked for it.
 
-import { GONE, Problem, answered, once, type TalkAsked, type TalkEvent, type TalkToken } from "./api";
+import { GONE, Problem, answered, once, type TalkAsked, type TalkChosen, type TalkEvent, type TalkToken } from "./api";
+
+type Judged = TalkChosen["verdicts"][number];
 
 /** What one side says: as far as it is written, and how it ended. */
 export interface Answer {
@@ -9,6 +11,8 @@ export interface Answer {
   forgot: number;
   gold: number | null;
   reason: string;
+  score: number | null;
+  unscored: string;
   problem: string;
   state: "writing" | "finished" | "cut" | "stopped" | "failed";
 }
@@ -21,7 +25,7 @@ export interface Turn {
   command: string;
 }
 
-export const nothing = (): Answer => ({ text: "", tokens: [], forgot: 0, gold: null, reason: "", problem: "", state: "writing" });
+export const nothing = (): Answer => ({ text: "", tokens: [], forgot: 0, gold: null, reason: "", score: null, unscored: "", problem: "", state: "writing" });
 
 /** Which number the next answer of a conversation has. */
 export const following = (turns: Turn[]): number => (turns.at(-1)?.n ?? -1) + 1;
@@ -52,9 +56,14 @@ export function take(turn: Turn, event: TalkEvent): void {
     answer.text += event.text;
     answer.tokens.push(...event.tokens);
   } else if (event.event === "forgot") answer.forgot = event.turns;
-  else if (event.event === "verdict") [answer.gold, answer.reason] = [event.gold, event.reason];
+  else if (event.event === "verdict") judge(answer, event);
   else if (event.event === "end") answer.state = event.finished ? "finished" : "cut";
   else [answer.state, answer.problem] = ["failed", [event.what, event.remedy].filter(Boolean).join("; ")];
+}
+
+/** What gold and a reward model say of an answer. */
+export function judge(answer: Answer, { gold, reason, score, unscored }: Judged): void {
+  Object.assign(answer, { gold, reason, score, unscored });
 }
 
 const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;

@@ -15,7 +15,7 @@ from ...records import Ranking
 from ...votes import errors
 from ...votes import schema as tables
 from ...votes.assignment import COUNTED
-from ...votes.people import Person, close_session, join, open_session, people_of, present
+from ...votes.people import Person, close_session, erase, join, open_session, people_of, person_of, present
 from ...votes.tasks import task_of, tasks_of
 from ...votes.writer import Transaction
 from .. import schema
@@ -71,6 +71,20 @@ def change(visit: Visit, asked: schema.ClassAsked) -> schema.Class:
     """Open or close the class, give it a task, a time, another code."""
     room = _room(visit)
     room.hold(open=asked.open, task=asked.task, new=asked.new_code, minutes=asked.minutes)
+    return _state(room)
+
+
+def remove(visit: Visit, asked: schema.Removed) -> schema.Class:
+    """Somebody is out of the class: name, notes and votes are erased, and the code is another, so that they
+    come in again only by the one that the teacher then shows them.
+    """
+    room = _room(visit)
+    with room.store.reading() as connection:
+        if person_of(connection, asked.id).role != "annotator":
+            raise Refused(404, "nobody of the class is called that")
+    if room.lesson.code:
+        room.hold(new=True)
+    room.store.do(erase, asked.id, by=visit.role)
     return _state(room)
 
 

@@ -68,7 +68,7 @@ def ready(transaction: Transaction, pairs: list[Pair], person: str) -> str:
         plain = [pair for pair in pairs if pair.gap >= CERTAIN][:GOLD]
         others = [pair for pair in pairs if pair not in plain][:RANDOM]
         add_items(transaction, id, (pair.ranking for pair in plain), gold=True)
-        add_items(transaction, id, (pair.ranking for pair in others))
+        add_items(transaction, id, (pair.ranking for pair in others), known=True)
     rows = rows_of(transaction.connection, id)
     if not any(row["only_for"] == person for row in rows):
         for row in [row for row in rows if row["why"] == "random"][:REPEATS]:

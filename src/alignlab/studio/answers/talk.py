@@ -27,8 +27,8 @@ MOST_TALKS = 4  # streams at once
 def listed(visit: Visit, asked: schema.Nothing) -> schema.Models:
     """Models to talk to: those of finished runs, and the base models that ship."""
     desk = visit.desk
-    rows = []
-    for model in models.listed(desk.inside, desk.look_for_models()):
+    seen, rows = desk.look_for_models(), []
+    for model in models.listed(desk.inside, seen):
         loaded, memory = desk.speakers.memory_of(model.id)
         row = schema.ModelRow(
             id=model.id,
@@ -41,8 +41,10 @@ def listed(visit: Visit, asked: schema.Nothing) -> schema.Models:
             memory=memory,
         )
         rows.append(row)
+    scoring = models.rewards(desk.inside, seen)
     return schema.Models(
         rows=rows,
+        rewards=[schema.RewardRow(id=model.id, name=model.name, group=model.group) for model in scoring],
         at_once=speakers.MOST,
         most_tokens=talk.MOST_TOKENS,
         defences=list(DEFENCES),
@@ -70,6 +72,8 @@ async def answer(visit: Visit, asked: schema.TalkAsked) -> Response:
     if desk.talks >= MOST_TALKS:
         raise Refused(429, f"{MOST_TALKS} questions are being answered", retry_after=2)
     asked_of = await run_in_threadpool(_models, desk, asked.models)
+    reward = await run_in_threadpool(_reward, desk, asked.reward)
+    scorer = (await run_in_threadpool(desk.scorers.ready, [reward]))[0] if reward else None
     ready = await run_in_threadpool(desk.speakers.ready, asked_of)
     addresses = {model.id: address for model, address in zip(asked_of, ready, strict=True)}
     begin = schema.TalkBegin(names=[model.name for model in asked_of], drawn=None, command="")
@@ -80,8 +84,8 @@ async def answer(visit: Visit, asked: schema.TalkAsked) -> Response:
         asked_of = blind.models
         begin = schema.TalkBegin(names=[], drawn=key, command="")
     elif not asked.defences:
-        begin.command = _command(asked_of, asked)
-    events = talk.stream([addresses[model.id] for model in asked_of], asked)
+        begin.command = _command(asked_of, asked, reward)
+    events = talk.stream([addresses[model.id] for model in asked_of], asked, scorer)
     lines = _lines(desk, begin, events, blind)
     return StreamingResponse(lines, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
@@ -109,11 +113,17 @@ def _models(desk: Desk, ids: Sequence[str]) -> list[Model]:
     return [models.find(desk.inside, seen, id) for id in ids]
 
 
-def _command(asked_of: Sequence[Model], asked: schema.TalkAsked) -> str:
+def _reward(desk: Desk, id: str | None) -> Model | None:
+    return models.find_reward(desk.inside, desk.look_for_models(), id) if id else None
+
+
+def _command(asked_of: Sequence[Model], asked: schema.TalkAsked, reward: Model | None) -> str:
     """What asks the same models in the same way on a terminal."""
     words = ["alignlab", "chat"]
     for flag, model in zip(("--model", "--beside"), asked_of, strict=False):
         words += [flag, model.named]
+    if reward:
+        words += ["--reward", reward.named]
     return shell([*words, "--seed", f"{asked.seed}", "--sampling.temperature", f"{asked.temperature:g}"])
 
 

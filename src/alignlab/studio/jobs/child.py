@@ -5,7 +5,8 @@ ended.
     python -m alignlab.studio.jobs.child FOLDER JOB < {"program", "commands", "seconds"}
 
 The commands come from the studio that asks and are never read from the folder, which somebody else may have
-filled. Nothing of this package is imported but the lock: a job has the machine to itself.
+filled. Nothing of this package is imported but the lock: a job has the machine to itself. A command of
+alignlab whose keeper was killed is asked to save and stop (`command`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from .command import KEEPER
 from .slot import take
 
 KEPT = 64_000  # bytes of what the commands said, the last ones
@@ -65,6 +67,7 @@ class Job:
                 stdin=subprocess.DEVNULL,
                 stdout=writing,
                 stderr=subprocess.STDOUT,
+                env=os.environ | {KEEPER: str(os.getpid())},
                 start_new_session=True,
             )
             os.close(writing)

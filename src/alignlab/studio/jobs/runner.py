@@ -25,7 +25,7 @@ MOST_WAITING = 4
 MOST_SHOWN = 50  # jobs of a list
 EVERY = 0.1  # seconds between two looks at whether the next can start
 BEGINS = 10.0  # seconds in which the process of a job has begun
-ALIGNLAB = (sys.executable, "-m", "alignlab.cli")
+ALIGNLAB = (sys.executable, "-m", f"{__package__}.command")
 OFF = "a terminal does the same: copy the command"
 
 

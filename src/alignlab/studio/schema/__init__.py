@@ -67,6 +67,7 @@ from .classroom import Disputed as Disputed
 from .classroom import Join as Join
 from .classroom import Joined as Joined
 from .classroom import Qr as Qr
+from .classroom import Removed as Removed
 from .classroom import Room as Room
 from .classroom import Seat as Seat
 from .constitutions import MOST_TEXT as MOST_TEXT
@@ -160,6 +161,7 @@ from .session import SignIn as SignIn
 from .talk import Likely as Likely
 from .talk import ModelRow as ModelRow
 from .talk import Models as Models
+from .talk import RewardRow as RewardRow
 from .talk import Side as Side
 from .talk import TalkAsked as TalkAsked
 from .talk import TalkBegin as TalkBegin

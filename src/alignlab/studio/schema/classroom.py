@@ -72,6 +72,12 @@ class ClassAsked(Part):
     minutes: int | None = Field(None, ge=0, le=MOST_MINUTES)
 
 
+class Removed(Part):
+    """Somebody of the class, to be removed."""
+
+    id: Key
+
+
 class Class(Part):
     """The class. `served` is false in a studio that was begun without one."""
 

@@ -31,6 +31,14 @@ class ModelRow(Part):
     memory: int | None
 
 
+class RewardRow(Part):
+    """A reward model of a finished run."""
+
+    id: Id
+    name: str
+    group: str
+
+
 class TaskToVote(Part):
     """An open task that asks which of two answers is better."""
 
@@ -40,6 +48,7 @@ class TaskToVote(Part):
 
 class Models(Part):
     rows: list[ModelRow]
+    rewards: list[RewardRow] = Field(description="that can score what is answered")
     at_once: int = Field(description="models that are loaded at a time; the one asked longest ago makes room")
     most_tokens: int = Field(description="of an answer")
     defences: list[str]
@@ -71,6 +80,7 @@ class TalkAsked(Part):
     )
     blind: bool = Field(False, description="the studio draws who stands left; names come with the choice")
     drawn: Key | None = Field(None, description="`drawn` of the answer before: the sides stay as they are")
+    reward: Id | None = Field(None, description="a reward model that scores each answer")
 
 
 class TalkBegin(Part):
@@ -114,12 +124,15 @@ class TalkPiece(Part):
 
 
 class TalkVerdict(Part):
-    """What the town's gold judge says of an answer, where it knows the question."""
+    """What the town's gold judge says of an answer, where it knows the question; and what the reward model
+    that was asked for does (`score`, in deviations from its mean), or why it says nothing (`unscored`)."""
 
     event: Literal["verdict"] = "verdict"
     side: Side
-    gold: float
+    gold: float | None
     reason: str
+    score: float | None = None
+    unscored: str = ""
 
 
 class TalkFailed(Part):
