@@ -2,6 +2,11 @@
 # # Demo 2: a reward model
 # People rank answers; a model learns to score them, so that the better one scores higher. What does it learn
 # to see, and what not?
+#
+# Seeds 20 to 24, the form of a minute (16 processor seconds): above the rule by 0.25 to 0.38, 5 of 5; below
+# the ceiling by 0.10 to 0.17, within the bar in 4 of 5; agreement against the truth 5 of 5; a right fact
+# preferred to a wrong one in 0.43 to 0.59 of the pairs, 5 of 5. How well it sees flattery is another thing
+# each time.
 
 # %%
 from statistics import mean

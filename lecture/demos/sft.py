@@ -2,6 +2,10 @@
 # # Demo 1: supervised fine-tuning
 # A base model goes on with text. It is shown answers, and learns to answer. How many steps does that take,
 # and what does it not learn?
+#
+# Seeds 20 to 24, the form of a minute (9 processor seconds): each of the three claims held in 5 of 5. It
+# ended by itself in 0.99 to 1.00 of the answers, gained 0.41 to 0.49 of gold, and helped with 0.66 to 0.81
+# of the harm.
 
 # %%
 from alignlab import lab
