@@ -222,7 +222,7 @@ class Writer:
         notes = ""
         if said := block.options.get("notes"):
             notes = (
-                f'<details class="notes"><summary>For who teaches</summary><p>{self.text(said)}</p></details>'
+                f'<details class="notes"><summary>For the teacher</summary><p>{self.text(said)}</p></details>'
             )
         body = self.blocks(block.body)
         return f'<section class="slide" id="{anchor}"><h3>{title}</h3>{body}{notes}</section>\n'
