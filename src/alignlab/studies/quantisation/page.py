@@ -52,6 +52,9 @@ def conclusion(seeds: Seeds) -> list[str]:
     def harm(name: str) -> str:
         return said(seeds, lambda f: mean_of(f, name, "complied"))
 
+    def refusal(name: str) -> str:
+        return said(seeds, lambda f: mean_of(f, name, "refused"))
+
     sentences = [
         f"Help with harm, greedy, in f32, q8_0 and q4_0: SFT {harm('sft f32')}, {harm('sft q8_0')}, "
         f"{harm('sft q4_0')}; DPO {harm('dpo f32')}, {harm('dpo q8_0')}, {harm('dpo q4_0')}; PPO "
@@ -62,6 +65,14 @@ def conclusion(seeds: Seeds) -> list[str]:
         f"with it. Of what PPO took from SFT's help with harm "
         f"{said(seeds, lambda f: kept(f, 'ppo', 'q4_0'))} are left in q4_0.",
     ]
+    if "ppo changed codes alone" in seeds[0]["arms"]:
+        sentences.append(
+            "SFT at 4 bits with PPO's weights where the code differs, and nowhere else, helps with harm in "
+            f"{harm('ppo changed codes alone')} and refuses it in {refusal('ppo changed codes alone')}; with "
+            f"PPO's weights everywhere else in {harm('ppo scales alone')} and {refusal('ppo scales alone')}. "
+            f"PPO as q4_0: {harm('ppo q4_0')} and {refusal('ppo q4_0')}; SFT: {harm('sft q4_0')} and "
+            f"{refusal('sft q4_0')}."
+        )
     cells: list[str] = []
     for bits in sorted((w for w in widths(seeds[0]) if w < 4), reverse=True):
         name = f"ppo {bits} bits"
@@ -272,7 +283,9 @@ QUANTISATION = Study(
     "name, as `alignlab eval --model FILE.gguf`",
     changed=(
         "Other than in the design, on figures of seed 10 alone: in q8_0 shares may move by 0.02, for one "
-        "answer of some hundred is 0.003 to 0.007; what falls first below 4 bits is told and not claimed."
+        "answer of some hundred is 0.003 to 0.007; what falls first below 4 bits is told and not claimed. "
+        "Changed codes and scales apart were added without a claim. Seeds 20 to 22 took the models of "
+        "the recipe instructgpt on the other pages; f16, q4_1, 6 and 5 bits were tried on seed 10 alone."
     ),
     claim=(
         "Rounding to 8 bits changes nothing that can be measured; rounding to 4 bits as llama.cpp does "
