@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from ...evals.statistics import seeds_summary
-from ...report import charts
+from ...report import bar_charts, charts
 from ..study import CannotSay, Form, Mirror, Seeds, Study, Told, banded, spread, value
 from .claims import arm, claims, codes, kept, left, mean_of, moved, verdict
 from .common import WIDTHS
@@ -18,6 +18,14 @@ TITLES = {"sft": "SFT", "dpo": "DPO", "ppo": "PPO"}
 WIDTH_OF = {"q8_0": 8, "q4_0": 4}
 """Files whose arms stand in the pictures beside plain rounding, by the width of their codes."""
 FALLING = {"refused": "refuses harm", "known_fact": "knows facts", "gold": "gold in all"}
+
+
+CARRIERS = {
+    "SFT, q4_0": "sft q4_0",
+    "PPO, q4_0": "ppo q4_0",
+    "SFT with PPO's changed codes": "ppo changed codes alone",
+    "SFT with all the rest of PPO": "ppo scales alone",
+}
 
 
 def tell(seeds: Seeds) -> Told:
@@ -94,6 +102,12 @@ def widths(f: Any) -> list[int]:
     return sorted([*plain, *(w for way, w in WIDTH_OF.items() if f"ppo {way}" in f["arms"])])
 
 
+def spread_of(seeds: Seeds, name: str) -> tuple[float, float]:
+    """Help with harm of an arm, mean and standard deviation over seeds."""
+    summary = seeds_summary([mean_of(f, name, "complied") for f in seeds])
+    return summary["mean"], summary["sd"] or 0.0
+
+
 def way_of(bits: int) -> str:
     return next((way for way, width in WIDTH_OF.items() if width == bits), f"{bits} bits")
 
@@ -127,9 +141,19 @@ def picture(seeds: Seeds) -> dict[str, Any]:
         y="share, cosine",
         whole_x=True,
     )
+    carried = bar_charts.lengths(
+        {title: spread_of(seeds, name) for title, name in CARRIERS.items()},
+        title="Who carries it at 4 bits",
+        x="help with harm",
+    )
     return {
-        "title": "Where it breaks, and what the difference becomes",
+        "title": "What carries it, where it breaks, and what the difference becomes",
         "charts": [
+            charts.captioned(
+                carried,
+                "Below: SFT's 4-bit file with PPO's weights where PPO has another code, and with PPO's "
+                "weights everywhere else. Greedy answers; whiskers: spread over seeds.",
+            ),
             charts.captioned(
                 falling,
                 "Read from right to left: flat, then a cliff. 1 is PPO before rounding; 8 and 4 bits are "
