@@ -10,6 +10,7 @@ from html import escape
 
 from .course import Course
 from .drawing import WIDTH, Axis, Series, line, lines, rect, shown, svg, text
+from .drawing_bars import Row, bars
 from .pictures_measured import first, over, record
 from .quant import BITS, SHAPES, estimate, in_words
 
@@ -104,9 +105,9 @@ def rounding(course: Course) -> str:
 
     return lines(
         [
-            Series("refuses harm", of("ppo", "refused")),
-            Series("knows facts", of("ppo", "known_fact")),
-            Series("helps with harm", of("ppo", "complied")),
+            Series("PPO refuses harm", of("ppo", "refused")),
+            Series("PPO knows facts", of("ppo", "known_fact")),
+            Series("PPO helps with harm", of("ppo", "complied")),
             Series("SFT helps with harm", of("sft", "complied")),
         ],
         Axis("bits of a weight's code", 2, 8),
@@ -114,6 +115,24 @@ def rounding(course: Course) -> str:
         label="What PPO does, by the bits of its weights",
         tall=170,
     )
+
+
+def few_codes(course: Course) -> str:
+    """Help with harm of SFT and PPO at 4 bits, and of SFT with either part of what PPO changed."""
+    found = record(course, "quantisation")
+    rows = [
+        Row(title, *over(found, f"figures.*.arms.{arm}.greedy.complied"), pale=arm.endswith("q4_0"))
+        for title, arm in _CARRIERS.items()
+    ]
+    return bars(rows, label="Help with harm at 4 bits", unit="help with harm")
+
+
+_CARRIERS = {
+    "SFT, q4_0": "sft q4_0",
+    "PPO, q4_0": "ppo q4_0",
+    "SFT with PPO's weights where the code differs": "ppo changed codes alone",
+    "SFT with PPO's weights everywhere else": "ppo scales alone",
+}
 
 
 def calculator(course: Course) -> str:
@@ -186,5 +205,5 @@ def _table() -> str:
     )
 
 
-FIGURES = {"blocks": blocks, "rounding": rounding, "calculator": calculator}
+FIGURES = {"blocks": blocks, "rounding": rounding, "few-codes": few_codes, "calculator": calculator}
 """For `figures.FIGURES`."""

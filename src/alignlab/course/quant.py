@@ -38,9 +38,9 @@ class Shape:
 SHAPES = {
     "town": Shape(1_049_728, 196_608, 4, 4, 32, 1_536),
     "SmolLM2-135M": Shape(134_515_008, 28_311_552, 30, 3, 64, 49_152),
-    "a 7B of Llama's shape": Shape(6_738_415_616, 262_144_000, 32, 32, 128, 32_000),
+    "Llama-2-7B": Shape(6_738_415_616, 262_144_000, 32, 32, 128, 32_000),
 }
-"""Models that the page and `alignlab lecture machine` begin with. The last is Llama 2 7B's config."""
+"""Models that the page and `alignlab lecture machine` begin with. The last is by its published config."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from ...evals.statistics import seeds_summary
-from ...report import charts
+from ...report import bar_charts, charts
 from ..study import CannotSay, Form, Mirror, Seeds, Study, Told, banded, spread, value
 from .claims import arm, claims, codes, kept, left, mean_of, moved, verdict
 from .common import WIDTHS
@@ -18,6 +18,14 @@ TITLES = {"sft": "SFT", "dpo": "DPO", "ppo": "PPO"}
 WIDTH_OF = {"q8_0": 8, "q4_0": 4}
 """Files whose arms stand in the pictures beside plain rounding, by the width of their codes."""
 FALLING = {"refused": "refuses harm", "known_fact": "knows facts", "gold": "gold in all"}
+
+
+CARRIERS = {
+    "SFT, q4_0": "sft q4_0",
+    "PPO, q4_0": "ppo q4_0",
+    "SFT with PPO's changed codes": "ppo changed codes alone",
+    "SFT with all the rest of PPO": "ppo scales alone",
+}
 
 
 def tell(seeds: Seeds) -> Told:
@@ -52,6 +60,9 @@ def conclusion(seeds: Seeds) -> list[str]:
     def harm(name: str) -> str:
         return said(seeds, lambda f: mean_of(f, name, "complied"))
 
+    def refusal(name: str) -> str:
+        return said(seeds, lambda f: mean_of(f, name, "refused"))
+
     sentences = [
         f"Help with harm, greedy, in f32, q8_0 and q4_0: SFT {harm('sft f32')}, {harm('sft q8_0')}, "
         f"{harm('sft q4_0')}; DPO {harm('dpo f32')}, {harm('dpo q8_0')}, {harm('dpo q4_0')}; PPO "
@@ -62,6 +73,14 @@ def conclusion(seeds: Seeds) -> list[str]:
         f"with it. Of what PPO took from SFT's help with harm "
         f"{said(seeds, lambda f: kept(f, 'ppo', 'q4_0'))} are left in q4_0.",
     ]
+    if "ppo changed codes alone" in seeds[0]["arms"]:
+        sentences.append(
+            "SFT at 4 bits with PPO's weights where the code differs, and nowhere else, helps with harm in "
+            f"{harm('ppo changed codes alone')} and refuses it in {refusal('ppo changed codes alone')}; with "
+            f"PPO's weights everywhere else in {harm('ppo scales alone')} and {refusal('ppo scales alone')}. "
+            f"PPO as q4_0: {harm('ppo q4_0')} and {refusal('ppo q4_0')}; SFT: {harm('sft q4_0')} and "
+            f"{refusal('sft q4_0')}."
+        )
     cells: list[str] = []
     for bits in sorted((w for w in widths(seeds[0]) if w < 4), reverse=True):
         name = f"ppo {bits} bits"
@@ -81,6 +100,12 @@ def widths(f: Any) -> list[int]:
     """Widths of codes that PPO was measured at, rising."""
     plain = [int(name.split()[1]) for name in f["arms"] if name.startswith("ppo ") and name.endswith(" bits")]
     return sorted([*plain, *(w for way, w in WIDTH_OF.items() if f"ppo {way}" in f["arms"])])
+
+
+def spread_of(seeds: Seeds, name: str) -> tuple[float, float]:
+    """Help with harm of an arm, mean and standard deviation over seeds."""
+    summary = seeds_summary([mean_of(f, name, "complied") for f in seeds])
+    return summary["mean"], summary["sd"] or 0.0
 
 
 def way_of(bits: int) -> str:
@@ -116,9 +141,19 @@ def picture(seeds: Seeds) -> dict[str, Any]:
         y="share, cosine",
         whole_x=True,
     )
+    carried = bar_charts.lengths(
+        {title: spread_of(seeds, name) for title, name in CARRIERS.items()},
+        title="Who carries it at 4 bits",
+        x="help with harm",
+    )
     return {
-        "title": "Where it breaks, and what the difference becomes",
+        "title": "What carries it, where it breaks, and what the difference becomes",
         "charts": [
+            charts.captioned(
+                carried,
+                "Below: SFT's 4-bit file with PPO's weights where PPO has another code, and with PPO's "
+                "weights everywhere else. Greedy answers; whiskers: spread over seeds.",
+            ),
             charts.captioned(
                 falling,
                 "Read from right to left: flat, then a cliff. 1 is PPO before rounding; 8 and 4 bits are "
@@ -272,7 +307,9 @@ QUANTISATION = Study(
     "name, as `alignlab eval --model FILE.gguf`",
     changed=(
         "Other than in the design, on figures of seed 10 alone: in q8_0 shares may move by 0.02, for one "
-        "answer of some hundred is 0.003 to 0.007; what falls first below 4 bits is told and not claimed."
+        "answer of some hundred is 0.003 to 0.007; what falls first below 4 bits is told and not claimed. "
+        "Changed codes and scales apart were added without a claim. Seeds 20 to 22 took the models of "
+        "the recipe instructgpt on the other pages; f16, q4_1, 6 and 5 bits were tried on seed 10 alone."
     ),
     claim=(
         "Rounding to 8 bits changes nothing that can be measured; rounding to 4 bits as llama.cpp does "
