@@ -91,7 +91,7 @@ def receipt(work: Work, file: Path, found: Any, network: str) -> dict[str, Any]:
         **document,
         "code": digest(file),
         "hints": work.levels,
-        "digests": found.digests,
+        "digests": found.trained.get("digests", []),
         "versions": {"alignlab": __version__, "torch": torch_version, "python": platform.python_version()},
         "machine": f"{platform.system()} {platform.machine()}",
         "network": network,

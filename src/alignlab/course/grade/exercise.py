@@ -84,7 +84,9 @@ class Property:
     """Something that is to hold, worth so many points. Its words stand in hints.toml under its id.
 
     Attributes:
-        check: (who answers, the exercise's seed, what earlier checks left) -> what is wrong, or None.
+        check: (who answers, the student's seed, what earlier checks left) -> what is wrong, or None. Left
+            are "wrong", the functions that are known to be, and by whoever needs one "trained", the figures of
+            the student's own training.
         function: the one function that it is about, if it is; what a training shows afterwards is then put
             down to it.
         kind: property or behaviour.

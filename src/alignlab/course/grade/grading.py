@@ -42,7 +42,7 @@ class Grade:
 
     Attributes:
         figures: numbers of the student's own training, which his report is held to.
-        digests: of the weights every eighth step.
+        trained: all that is known of his training.
         report: points of the report, and lines on gaps that are open or do not fit.
     """
 
@@ -51,7 +51,7 @@ class Grade:
     seed: int
     verdicts: list[Verdict]
     figures: dict[str, float] = field(default_factory=dict)
-    digests: list[str] = field(default_factory=list)
+    trained: dict[str, Any] = field(default_factory=dict)
     report: tuple[float, list[str]] = (0.0, [])
     broken: str = ""  # why the file cannot be read at all
     seconds: float = 0.0
@@ -102,26 +102,41 @@ def seed_of(exercise: str, student: str, salt: str) -> int:
 
 
 def graded(
-    exercise: Exercise, asked: Asked, *, student: str = "", salt: str = "", report: str = "", broken: str = ""
+    exercise: Exercise,
+    asked: Asked,
+    *,
+    student: str = "",
+    salt: str = "",
+    report: str = "",
+    broken: str = "",
+    trained: Mapping[str, Any] | None = None,
 ) -> Grade:
-    """The grade of whoever answers. `broken`: his file cannot be read, and nothing is asked."""
+    """The grade of whoever answers.
+
+    Args:
+        report: the text of report.md.
+        broken: why his file cannot be read; then nothing is asked.
+        trained: what is known of his training already, so that it is not done again.
+    """
     begun, seed = time.monotonic(), seed_of(exercise.name, student, salt)
     left: dict[str, Any] = {"wrong": set()}
+    if trained is not None:
+        left["trained"] = dict(trained)
     verdicts: list[Verdict] = []
     for prop in exercise.properties:
         finding = Finding(broken) if broken else prop.check(asked, seed, left)
         if finding and prop.function:
             left["wrong"].add(prop.function)
         verdicts.append(Verdict(prop, finding))
-    trained: dict[str, Any] = left.get("trained", {})
-    figures = {name: float(trained[key]) for name, key in exercise.fields.items() if key in trained}
+    found: dict[str, Any] = left.get("trained", {})
+    figures = {name: float(found[key]) for name, key in exercise.fields.items() if key in found}
     return Grade(
         exercise.name,
         student,
         seed,
         verdicts,
         figures,
-        list(trained.get("digests", [])),
+        found,
         report_points(exercise.fields, report, figures),
         broken,
         time.monotonic() - begun,

@@ -76,7 +76,8 @@ def train(task: Task, settings) -> Tensor:
 
     Args:
         settings: `steps`; `lr` of the first step (let it fall to 0); `group` completions side by
-            side, `groups` such groups of each prompt a step; `clip`; `seed`. `task.beta` is the weight of the penalty.
+            side, `groups` such groups of each prompt a step; `clip`; `seed`. `task.beta` is the weight of the
+            penalty.
 
     Returns:
         (P, S, V): the logits of the trained table.
