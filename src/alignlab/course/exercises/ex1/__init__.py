@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ...grade.exercise import Exercise, Property
 from ...grade.match import agrees
-from .checks import masks, reaches, unseen
-from .oracle import JUNK, LOGPROBS, LOSS, MASK, PART
+from .checks import answers, masks, unseen
+from .oracle import LOGPROBS, LOSS, MASK
 
 FOLDER = Path(__file__).parent
 EXERCISE = Exercise(
@@ -17,15 +17,11 @@ EXERCISE = Exercise(
     "sft.py",
     (MASK, LOGPROBS, LOSS),
     (
-        Property("mask", 14, masks, MASK.name),
-        Property("logprobs", 14, agrees(LOGPROBS, True), LOGPROBS.name),
-        Property("loss", 8, agrees(LOSS, True), LOSS.name),
-        Property("junk", 7, agrees(JUNK, True), JUNK.name),
-        Property("micro-batches", 7, agrees(PART, True), PART.name),
-        Property("unseen", 6, unseen, kind="behaviour"),
-        Property("ends", 8, reaches("ends"), kind="behaviour"),
-        Property("gold", 8, reaches("gold"), kind="behaviour"),
-        Property("facts", 8, reaches("facts"), kind="behaviour"),
+        Property("mask", 16, masks, MASK.name),
+        Property("logprobs", 16, agrees(LOGPROBS, True), LOGPROBS.name),
+        Property("loss", 18, agrees(LOSS, True), LOSS.name),
+        Property("unseen", 12, unseen, kind="behaviour"),
+        Property("answers", 18, answers, kind="behaviour"),
     ),
     drivers={"train": FOLDER / "driver.py"},
     fields={

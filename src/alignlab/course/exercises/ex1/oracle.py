@@ -101,38 +101,39 @@ def _learnt(g: Generator) -> tuple[Tensor, Tensor]:
 
 
 def draw_batch(g: Generator) -> dict[str, Any]:
-    """A batch that is read at once: the count is its own."""
+    """A batch, or one of several micro-batches: then the count is that of all of them. Where nothing is learnt
+    anything may stand: numbers, minus infinity, what is no number.
+    """
     logprobs_BT, mask_BT = _learnt(g)
-    return {"logprobs_BT": logprobs_BT, "mask_BT": mask_BT, "tokens": float(mask_BT.sum())}
-
-
-def draw_junk(g: Generator) -> dict[str, Any]:
-    """The same, with whatever may stand where nothing is learnt: anything, minus infinity, no number."""
-    case = draw_batch(g)
     kinds = torch.tensor([-7.0, -torch.inf, torch.nan], dtype=torch.float64)
-    junk_BT = kinds[torch.randint(3, case["mask_BT"].shape, generator=g)]
-    return case | {"logprobs_BT": torch.where(case["mask_BT"] == 0, junk_BT, case["logprobs_BT"])}
-
-
-def draw_part(g: Generator) -> dict[str, Any]:
-    """One of several micro-batches: the count is that of all of them."""
-    case = draw_batch(g)
-    return case | {"tokens": case["tokens"] + 3.0 + _whole(g, 0, 9)}
+    if _whole(g, 0, 1):
+        junk_BT = kinds[torch.randint(3, mask_BT.shape, generator=g)]
+        logprobs_BT = torch.where(mask_BT == 0, junk_BT, logprobs_BT)
+    others = _whole(g, 0, 1) * _whole(g, 3, 12)
+    return {"logprobs_BT": logprobs_BT, "mask_BT": mask_BT, "tokens": float(mask_BT.sum()) + others}
 
 
 # --- what is asked for
 
-_MASKS = ("prompt-is-learnt", "end-is-left-out", "first-token-is-left-out", "pad-is-the-end")
-_SHIFTS = ("not-shifted", "shifted-twice", "softmax-over-the-batch", "softmax-over-time")
-_COUNTS = ("mean-over-everything", "divided-by-rows", "sign")
-MASK = Function("loss_mask", loss_mask, draw_chat, _MASKS)
+MASK = Function(
+    "loss_mask",
+    loss_mask,
+    draw_chat,
+    ("prompt-is-learnt", "end-is-left-out", "first-token-is-left-out", "pad-is-the-end"),
+)
 LOGPROBS = Function(
-    "token_logprobs", token_logprobs, draw_logits, _SHIFTS, gradient="logits_BTV", tolerance=TOLERANCE
+    "token_logprobs",
+    token_logprobs,
+    draw_logits,
+    ("not-shifted", "shifted-twice", "softmax-over-the-batch", "softmax-over-time"),
+    gradient="logits_BTV",
+    tolerance=TOLERANCE,
 )
-LOSS = Function("sft_loss", sft_loss, draw_batch, _COUNTS, gradient="logprobs_BT", tolerance=TOLERANCE)
-JUNK = Function(
-    "sft_loss", sft_loss, draw_junk, (*_COUNTS, "times-mask"), gradient="logprobs_BT", tolerance=TOLERANCE
-)
-PART = Function(
-    "sft_loss", sft_loss, draw_part, (*_COUNTS, "own-count"), gradient="logprobs_BT", tolerance=TOLERANCE
+LOSS = Function(
+    "sft_loss",
+    sft_loss,
+    draw_batch,
+    ("sign", "mean-over-everything", "own-count", "divided-by-rows", "times-mask"),
+    gradient="logprobs_BT",
+    tolerance=TOLERANCE,
 )

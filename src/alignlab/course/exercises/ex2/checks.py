@@ -27,10 +27,10 @@ from ....run import derive_seed
 from ....settings import ModelSettings, RewardSettings
 from ...grade.exercise import Finding
 from ...grade.match import generator, judged, separating
-from ...grade.runner import Asked, Case
+from ...grade.runner import Answer, Asked, Case
 from ..town import prompts, rankings
 from .files import VOTES, votes_in
-from .oracle import ALPHA, BINS, alpha
+from .oracle import ALPHA, BINS, SPLIT, alpha, leaks
 
 LEARNT, TESTED, SHARE, OWN_SHARE = 600, 300, 0.15, 0.5
 ANNOTATOR = "town:fair"
@@ -61,91 +61,69 @@ def alphas(asked: Asked, seed: int, left: dict[str, Any]) -> Finding | None:
 # --- the split
 
 
-def drawn_rows(seed: int) -> list[dict[str, Any]]:
-    """Rankings of 60 questions, most of them asked more than once: in the same words, in other capitals, or
-    in other words.
-    """
-    g = generator(seed, "split")
-    rows: list[dict[str, Any]] = []
-    for n in range(60):
-        for way in torch.randint(4, (int(torch.randint(1, 5, (), generator=g)),), generator=g).tolist():
-            what = {"kind": "fact", "params": {"relation": "pet", "subject": f"Ana{n}"}}
-            ways = ("What is the pet of {}?", "what is the pet of {}", "Tell me the pet of {}.", "Say: {}'s pet?")
-            text = ways[way].format(f"Ana{n}")
-            rows.append({"place": len(rows), "prompt": text, **what})
-    return [rows[i] | {"place": k} for k, i in enumerate(torch.randperm(len(rows), generator=g).tolist())]
-
-
-def split(asked: Asked, seed: int, left: dict[str, Any]) -> Finding | None:
-    """No question on both sides, every ranking on one, about the share that was asked for, by the seed."""
-    rows = drawn_rows(seed)
-    cases: list[Case] = [{"rankings": rows, "share": 0.3, "seed": each} for each in (5, 5, 6)]
-    answers = asked.calls("split", cases)
-    if answers[0].unwritten:
-        return Finding("split is not written yet", unwritten=True)
-    if bad := next((answer.error for answer in answers if answer.error), ""):
-        return Finding(f"split stopped: {bad}")
-    try:
-        parts = [[[int(row["place"]) for row in part] for part in answer.value] for answer in answers]
-        (train, test), again, other = ((left_, right) for left_, right in parts)
-    except (TypeError, ValueError, LookupError):
-        return Finding("split gives no two lists of rankings")
-    if sorted([*train, *test]) != list(range(len(rows))):
-        return Finding("split loses a ranking, or gives one twice")
-    if leak := _leak(rows, train, test):
-        return leak
-    share = len({_subject(rows[i]) for i in test}) / len({_subject(row) for row in rows})
-    if not 0.1 <= share <= 0.5:
-        return Finding(f"split holds out {share:.0%} of the questions, and 30 % were asked for")
-    if (train, test) != again:
+def divides(asked: Asked, seed: int, left: dict[str, Any]) -> Finding | None:
+    """No question on both sides, every ranking on one, about the share that was asked for, and by the seed."""
+    cases = separating(SPLIT, seed)
+    answers = asked.calls(SPLIT.name, cases)
+    if (found := judged(SPLIT, asked, cases, answers, False)) is not None:
+        return replace(found, example=_leak(answers))
+    [first, again, other] = asked.calls(SPLIT.name, [cases[0], cases[0], cases[0] | {"seed": 6}])
+    if first.value != again.value:
         return Finding("split gives another split with the same seed")
-    if set(test) == set(other[1]):
+    if first.value == other.value:
         return Finding("split gives the same split with another seed")
     return None
 
 
-def _subject(row: dict[str, Any]) -> str:
-    return row["params"]["subject"]
-
-
-def _leak(rows: Sequence[dict[str, Any]], train: Sequence[int], test: Sequence[int]) -> Finding | None:
-    for name, key in (("split-by-row", lambda row: row["prompt"]), ("split-by-letters", _subject)):
-        learnt = {key(rows[i]): rows[i] for i in train}
-        both = [(learnt[key(rows[i])], rows[i]) for i in test if key(rows[i]) in learnt]
-        if both:
-            example = tuple(f"{side}: {row['prompt']}" for side, row in zip(("train", "test "), both[0], strict=True))
-            return Finding(f"{len(both)} held-out rankings ask what was learnt", example, (name,), (1, 1))
-    return None
+def _leak(answers: Sequence[Answer]) -> tuple[str, ...]:
+    """Two lines: what was learnt, and what is held out and asks the same."""
+    for answer in answers:
+        try:
+            for learnt, held_out in leaks(*answer.value):
+                return (f"train: {learnt}", f"test:  {held_out}")
+        except (TypeError, ValueError, LookupError):
+            continue
+    return ()
 
 
 # --- votes
 
 
 def votes(asked: Asked, seed: int, left: dict[str, Any]) -> Finding | None:
-    """There are enough votes of people, and they are not all for one side. What they prefer is theirs."""
-    said = own_votes(asked)
-    if said is None:
-        return Finding(f"there are no votes in {VOTES} yet: alignlab exercise vote ex2 --who NAME", unwritten=True)
-    by: dict[str, list[Ranking]] = {}
-    for ranking in said:
-        by.setdefault(ranking.annotator, []).append(ranking)
-    best = max(by.values(), key=lambda theirs: len([r for r in theirs if "seen" in r.meta]), default=[])
-    theirs = [ranking for ranking in best if "seen" in ranking.meta]
-    if len(theirs) < FEWEST_VOTES:
-        return Finding(f"{len(theirs)} votes by one person, and {FEWEST_VOTES} are asked for")
-    firsts = [r.ranks[r.meta["seen"][0]] < r.ranks[r.meta["seen"][1]] for r in theirs if len(set(r.ranks)) > 1]
-    share = sum(firsts) / max(1, len(firsts))
-    if not LEAST_SIDE <= share <= 1 - LEAST_SIDE:
-        return Finding(f"{share:.0%} of the votes are for the answer that was seen first")
-    return None
-
-
-def own_votes(asked: Asked) -> list[Ranking] | None:
-    """The votes in the student's folder; None without any."""
-    try:
-        return votes_in(Path(str(getattr(asked, "file", ""))).parent) or None
-    except (UserError, OSError):
+    """Somebody has voted often enough, and not for one side alone. What they prefer is theirs."""
+    f = trained(asked, seed, left)
+    if not f["votes"]:
+        text = f"there are no votes in {VOTES} yet: alignlab exercise vote ex2 --who NAME"
+        return Finding(text, unwritten=True)
+    if f["votes"] < FEWEST_VOTES:
+        return Finding(f"{f['votes']} votes by one person, and {FEWEST_VOTES} are asked for")
+    if LEAST_SIDE <= f["first_seen"] <= 1 - LEAST_SIDE:
         return None
+    text = f"{f['first_seen']:.0%} of the votes are for the answer that was seen first"
+    return Finding(text, mistakes=("one-sided",), share=(1, 1))
+
+
+def voted(own: Sequence[Ranking]) -> dict[str, Any]:
+    """Of whoever has voted most: how many `votes`, and the share of them for the answer that was seen
+    first.
+    """
+    by: dict[str, list[Ranking]] = {}
+    for ranking in own:
+        if len(ranking.meta.get("seen", ())) == 2:  # simulated people see no order
+            by.setdefault(ranking.annotator, []).append(ranking)
+    theirs = max(by.values(), key=len, default=[])
+    decided = [r for r in theirs if len(set(r.ranks)) > 1]
+    firsts = [r.ranks[r.meta["seen"][0]] < r.ranks[r.meta["seen"][1]] for r in decided]
+    return {"votes": len(theirs), "first_seen": sum(firsts) / max(1, len(firsts))}
+
+
+def own_votes(asked: Asked) -> list[Ranking]:
+    """The votes that lie beside the student's file; none where they are none."""
+    file = str(getattr(asked, "file", ""))
+    try:
+        return votes_in(Path(file).parent) if file else []
+    except (UserError, OSError):
+        return []
 
 
 # --- a reward model, looked on
@@ -162,7 +140,7 @@ def fitted(asked: Asked, seed: int) -> dict[str, Any]:
     """Figures of a reward model on the rankings of 300 other questions: accuracy, length (always the longer
     answer), ece, and what the student's own figures say; or {"error"}.
     """
-    own = own_votes(asked) or []
+    own = own_votes(asked)
     kept, own_test = by_question(own, OWN_SHARE, seed)
     asked_for = prompts("town:prompts", count=LEARNT, seed=derive_seed(seed, "data") % 1000)
     simulated = rankings(asked_for, ANNOTATOR, seed=derive_seed(seed, "crowd"))
@@ -170,8 +148,10 @@ def fitted(asked: Asked, seed: int) -> dict[str, Any]:
     learn = [without_card(ranking) for ranking in [*simulated, *kept]]
     found = asked.drive("train", given(reward_model, learn, seed))
     if "error" in found:
-        return {"error": found["error"], "unwritten": found.get("kind") == "NotImplementedError"}
-    return measured(reward_model, found, [without_card(ranking) for ranking in own_test], own, seed)
+        figures = {"error": found["error"], "unwritten": found.get("kind") == "NotImplementedError"}
+    else:
+        figures = measured(reward_model, found, [without_card(ranking) for ranking in own_test], seed)
+    return figures | voted(own) | {"alpha": _alpha(own)}
 
 
 def blank(seed: int) -> RewardModel:
@@ -217,7 +197,7 @@ def row_of(ranking: Ranking, place: int) -> dict[str, Any]:
 
 
 def measured(
-    reward_model: RewardModel, found: dict[str, Any], own_test: list[Ranking], own: list[Ranking], seed: int
+    reward_model: RewardModel, found: dict[str, Any], own_test: list[Ranking], seed: int
 ) -> dict[str, Any]:
     """Figures of the weights that came back; {"error"} where they are none."""
     try:
@@ -238,7 +218,6 @@ def measured(
         "ece": figures["ece"],
         "said": said,
         "own": _right(judge, own_test),
-        "alpha": _alpha(own),
         "loss": [losses[0], losses[-1]] if losses else [0.0, 0.0],
         "digests": found["digests"][:100],
     }
@@ -286,37 +265,28 @@ def _stopped(f: dict[str, Any]) -> Finding | None:
         return None
     if f["unwritten"]:
         return Finding("a function that the training calls is not written yet", unwritten=True)
-    return Finding(f"the training stopped: {f['error']}")
+    cut_off = "does not require grad" in f["error"]
+    mistakes = ("scores-cut-off",) if cut_off else ()
+    return Finding(f"the training stopped: {f['error']}", mistakes=mistakes, share=(1, 1) if cut_off else (0, 0))
 
 
-def _named(left: dict[str, Any], text: str) -> Finding:
+def learns(asked: Asked, seed: int, left: dict[str, Any]) -> Finding | None:
+    """The reward model is above length, right often enough by the lower end of its interval, and knows how
+    sure it may be.
+    """
+    f = trained(asked, seed, left)
+    if (stopped := _stopped(f)) is not None:
+        return stopped
+    short: list[str] = []
+    if f["accuracy"] - f["length"] < ABOVE_LENGTH:
+        short.append(f"always taking the longer answer is right on {f['length']:.2f}")
+    if f["low"] < LEAST:
+        short.append(f"right on {f['accuracy']:.2f} (at least {f['low']:.2f}; {LEAST:.2f} is asked)")
+    if f["ece"] > MOST_ECE:
+        short.append(f"ECE is {f['ece']:.2f} ({MOST_ECE:.2f} at most is asked)")
+    if not short:
+        return None
+    text, earned = ", ".join(short), 1 - len(short) / 3
     if left.get("wrong"):
-        return Finding(f"{text} (mend {' and '.join(sorted(left['wrong']))} first)")
-    return Finding(text)
-
-
-def above_length(asked: Asked, seed: int, left: dict[str, Any]) -> Finding | None:
-    f = trained(asked, seed, left)
-    if (stopped := _stopped(f)) is not None:
-        return stopped
-    if f["accuracy"] - f["length"] >= ABOVE_LENGTH:
-        return None
-    return _named(left, f"right on {f['accuracy']:.2f}; always taking the longer answer is right on {f['length']:.2f}")
-
-
-def accurate(asked: Asked, seed: int, left: dict[str, Any]) -> Finding | None:
-    f = trained(asked, seed, left)
-    if (stopped := _stopped(f)) is not None:
-        return stopped
-    if f["low"] >= LEAST:
-        return None
-    return _named(left, f"right on {f['accuracy']:.2f}, at least {f['low']:.2f}; {LEAST:.2f} is asked")
-
-
-def calibrated(asked: Asked, seed: int, left: dict[str, Any]) -> Finding | None:
-    f = trained(asked, seed, left)
-    if (stopped := _stopped(f)) is not None:
-        return stopped
-    if f["ece"] <= MOST_ECE:
-        return None
-    return _named(left, f"ECE is {f['ece']:.2f}; {MOST_ECE:.2f} at most is asked")
+        return Finding(f"{text} (mend {' and '.join(sorted(left['wrong']))} first)", earned=earned)
+    return Finding(text, earned=earned)

@@ -6,6 +6,7 @@ Each name in `but` stands for one such line. Equations: Ouyang et al. 2022 (1), 
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from itertools import combinations
@@ -16,6 +17,7 @@ from torch import Generator, Tensor
 
 from ....feedback.agreement import krippendorff_alpha
 from ....records import pairs_of, ties_of
+from ....run import derive_seed
 from ...grade.exercise import NOTHING, Function
 
 BINS = 5
@@ -122,8 +124,29 @@ def figures(
     """Accuracy and ECE of a reward model, on the pairs that it has not learnt from."""
     read_N2 = learnt_N2 if "calibrated-on-training" in but else fresh_N2
     p, y = read_N2[:, 0].tolist(), [int(each) for each in read_N2[:, 1].tolist()]
-    right = sum((stated > 0.5) == bool(happened) for stated, happened in zip(p, y, strict=True))
-    return right / len(p), reliability(p, y, bins, but=but)[1]
+    right = sum((stated > 0.5) == bool(happened) for stated, happened in zip(p, y, strict=True)) / len(p)
+    if "ece-of-the-training-pairs" in but:
+        p, y = learnt_N2[:, 0].tolist(), [int(each) for each in learnt_N2[:, 1].tolist()]
+    return right, reliability(p, y, bins, but=but)[1]
+
+
+def split(
+    rankings: list[dict[str, Any]], share: float, seed: int, *, but: frozenset[str] = NOTHING
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Train and test, so that no question is in both: a question is its kind and its parameters."""
+    parts: tuple[list[dict[str, Any]], list[dict[str, Any]]] = ([], [])
+    for row in rankings:
+        key = question_of(row)
+        if "split-by-letters" in but:
+            key = row["prompt"]
+        if "split-by-row" in but:
+            key = str(row["place"])
+        parts[derive_seed(seed, "split", key) / 2**63 < share].append(row)
+    return parts
+
+
+def question_of(row: dict[str, Any]) -> str:
+    return json.dumps([row["kind"], row["params"]], sort_keys=True)
 
 
 # --- inputs
@@ -184,6 +207,22 @@ def draw_both(g: Generator) -> dict[str, Any]:
     return {"learnt_N2": learnt, "fresh_N2": fresh, "bins": BINS}
 
 
+WAYS = ("What is the pet of {}?", "what is the pet of {}", "Tell me the pet of {}.", "Say: {}'s pet?")
+
+
+def draw_rankings(g: Generator) -> dict[str, Any]:
+    """Rankings of 40 questions, most of them asked more than once: in the same words, in other capitals, in
+    other words.
+    """
+    rows: list[dict[str, Any]] = []
+    for n in range(40):
+        for way in torch.randint(len(WAYS), (_whole(g, 2, 4),), generator=g).tolist():
+            params = {"relation": "pet", "subject": f"Ana{n}"}
+            rows.append({"prompt": WAYS[way].format(f"Ana{n}"), "kind": "fact", "params": params})
+    order = torch.randperm(len(rows), generator=g).tolist()
+    return {"rankings": [rows[i] | {"place": k} for k, i in enumerate(order)], "share": 0.3, "seed": 5}
+
+
 # --- what is asked for
 
 
@@ -196,6 +235,33 @@ def _twice(value: Any) -> list[float]:
     rows, ece = value
     total = sum(float(n) for _, _, n in rows)
     return [sum(abs(float(p) - float(y)) * float(n) for p, y, n in rows if n) / total, float(ece)]
+
+
+def leaks(train: list[dict[str, Any]], test: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Prompts of one question of which the first is learnt and the second held out, those in the same words
+    first.
+    """
+    words: dict[str, list[str]] = {}
+    for row in train:
+        words.setdefault(question_of(row), []).append(row["prompt"])
+    both: list[tuple[str, str]] = []
+    for row in test:
+        if learnt := words.get(question_of(row)):
+            both.append((row["prompt"] if row["prompt"] in learnt else learnt[0], row["prompt"]))
+    return sorted(both, key=lambda pair: pair[0] != pair[1])
+
+
+def _sides(value: Any) -> list[float]:
+    """What is to hold of a split: how many rows, none twice; whether the same words, and whether the same
+    question stand on both sides; whether it holds out about as much as was asked.
+    """
+    train, test = value
+    places = [int(row["place"]) for row in [*train, *test]]
+    found = leaks(train, test)
+    same = any(first == second for first, second in found)
+    asked, held = ({question_of(row) for row in part} for part in ([*train, *test], test))
+    near = 0.1 <= len(held) / max(1, len(asked)) <= 0.55 or bool(found)
+    return [len(places), len(set(places)), float(same), float(bool(found)), float(near)]
 
 
 _EQUAL_MASS = (frozenset({"equal-mass"}),)
@@ -225,5 +291,11 @@ ALPHA = Function(
 )
 RELIABILITY = Function("reliability", reliability, draw_stated, ("ece-cancels",), _EQUAL_MASS, read=_twice)
 FIGURES = Function(
-    "figures", figures, draw_both, ("calibrated-on-training", "ece-cancels"), _EQUAL_MASS
+    "figures",
+    figures,
+    draw_both,
+    ("calibrated-on-training", "ece-of-the-training-pairs"),
+    # an ECE that is wrong is wrong in `reliability`, and said there
+    tuple(frozenset(form) for form in (("equal-mass",), ("ece-cancels",), ("equal-mass", "ece-cancels"))),
 )
+SPLIT = Function("split", split, draw_rankings, ("split-by-row", "split-by-letters"), read=_sides)
