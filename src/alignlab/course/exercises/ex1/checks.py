@@ -193,7 +193,9 @@ def answers(asked: Asked, seed: int, left: dict[str, Any]) -> Finding | None:
     short = [name for name, least in LEAST.items() if f["low"][name] < least]
     if not short:
         return None
-    each = (f"{name} {f[name]:.2f} (at least {f['low'][name]:.2f}; {LEAST[name]:.2f} is asked)" for name in short)
+    each = (
+        f"{name} {f[name]:.2f} (at least {f['low'][name]:.2f}; {LEAST[name]:.2f} is asked)" for name in short
+    )
     finding = _named(f, left, ", ".join(each))
     return replace(finding, earned=1 - len(short) / len(LEAST))
 

@@ -17,9 +17,7 @@ END, AFTER = 1, 2  # ids of the drawn chats: the end token, and what a template 
 TOLERANCE = 1e-5
 
 
-def loss_mask(
-    ids: list[int], prompt_length: int, end_id: int, *, but: frozenset[str] = NOTHING
-) -> list[int]:
+def loss_mask(ids: list[int], prompt_length: int, end_id: int, *, but: frozenset[str] = NOTHING) -> list[int]:
     """1 from behind the prompt up to the first end token after it, that token included."""
     first = prompt_length + ("first-token-is-left-out" in but)
     if "prompt-is-learnt" in but:
@@ -47,9 +45,7 @@ def token_logprobs(logits_BTV: Tensor, ids_BT: Tensor, *, but: frozenset[str] = 
     return torch.nn.functional.pad(found_BT, (back, 0))
 
 
-def sft_loss(
-    logprobs_BT: Tensor, mask_BT: Tensor, tokens: float, *, but: frozenset[str] = NOTHING
-) -> Tensor:
+def sft_loss(logprobs_BT: Tensor, mask_BT: Tensor, tokens: float, *, but: frozenset[str] = NOTHING) -> Tensor:
     """Minus the sum of log p over the learnt tokens, divided by the count that the caller gives."""
     learnt_BT = logprobs_BT.masked_fill(mask_BT == 0, 0.0)
     if "times-mask" in but:

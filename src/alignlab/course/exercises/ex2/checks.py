@@ -241,7 +241,9 @@ def _right(judge: RewardModelJudge, test: Sequence[Ranking]) -> float:
 def _alpha(own: Sequence[Ranking]) -> float:
     """How far those who voted agree on what they share; 0 with a single one."""
     table = vote_table(own)
-    if len(table) < 2 or not any(sum(vote is not None for vote in item) > 1 for item in zip(*table, strict=True)):
+    if len(table) < 2 or not any(
+        sum(vote is not None for vote in item) > 1 for item in zip(*table, strict=True)
+    ):
         return 0.0
     return alpha(table)
 
@@ -267,7 +269,9 @@ def _stopped(f: dict[str, Any]) -> Finding | None:
         return Finding("a function that the training calls is not written yet", unwritten=True)
     cut_off = "does not require grad" in f["error"]
     mistakes = ("scores-cut-off",) if cut_off else ()
-    return Finding(f"the training stopped: {f['error']}", mistakes=mistakes, share=(1, 1) if cut_off else (0, 0))
+    return Finding(
+        f"the training stopped: {f['error']}", mistakes=mistakes, share=(1, 1) if cut_off else (0, 0)
+    )
 
 
 def learns(asked: Asked, seed: int, left: dict[str, Any]) -> Finding | None:

@@ -88,13 +88,7 @@ def drive(student: ModuleType, given: dict[str, Any]) -> dict[str, Any]:
     said = student.figures(*stated, given["bins"])
     found = {name: tensor.detach() for name, tensor in model.state_dict().items()}
     held_out = [given["asked"][i]["question"] for i in fresh]
-    return {
-        "weights": found,
-        "losses": losses,
-        "held_out": held_out,
-        "said": list(said),
-        "digests": digests,
-    }
+    return {"weights": found, "losses": losses, "held_out": held_out, "said": list(said), "digests": digests}
 
 
 @torch.no_grad()

@@ -184,7 +184,9 @@ def draw_rows(g: Generator) -> dict[str, Any]:
 def draw_votes(g: Generator) -> dict[str, Any]:
     """Two raters to four, on five items or six, with gaps; now and then all say the same."""
     raters, items, same = _whole(g, 2, 4), _whole(g, 5, 6), _whole(g, 0, 3) == 0
-    rows: list[list[str | None]] = [["a" if same else "abt"[_whole(g, 0, 2)] for _ in range(items)] for _ in range(raters)]
+    rows: list[list[str | None]] = [
+        ["a" if same else "abt"[_whole(g, 0, 2)] for _ in range(items)] for _ in range(raters)
+    ]
     for row in rows[1:]:
         row[_whole(g, 0, items - 1)] = None
     return {"votes": rows}
