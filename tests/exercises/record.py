@@ -1,4 +1,4 @@
-"""Writes recorded.json of an exercise: a training by each wrong solution that only a training shows.
+"""Writes recorded.json: a training by each wrong solution that only it shows, and by honest ones.
 
 python -m tests.exercises.record ex3
 """
@@ -10,14 +10,16 @@ import sys
 
 from alignlab.course.exercises import catalogue
 
-from ..course.grade.solutions import ROOT, grade_of, wrong
+from ..course.grade.solutions import ROOT, grade_of, honest, wrong
 
 
 def main(name: str) -> None:
     exercise, rows = catalogue.exercise(name), {}
-    for solution in (solution for solution in wrong(name) if solution.training):
-        rows[solution.name] = grade_of(exercise, solution.text).trained
-        rows[solution.name].pop("digests", None)
+    texts = {solution.name: solution.text for solution in wrong(name) if solution.training}
+    texts |= {path.stem: path.read_text(encoding="utf-8") for path in honest(name)}
+    for solution, text in texts.items():
+        rows[solution] = grade_of(exercise, text).trained
+        rows[solution].pop("digests", None)
     text = json.dumps(rows, indent=1, default=str)
     (ROOT / name / "recorded.json").write_text(text + "\n", encoding="utf-8")
 

@@ -6,6 +6,7 @@ import json
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -49,9 +50,7 @@ def wrong(exercise: str) -> list[Wrong]:
 
 
 def recorded(exercise: str) -> dict[str, dict[str, Any]]:
-    """Figures of a training by each wrong solution that only a training shows, and by honest ones whose
-    training takes long (record.py).
-    """
+    """Figures of a training by each wrong solution that only it shows, and by honest ones (record.py)."""
     return json.loads((ROOT / exercise / "recorded.json").read_text(encoding="utf-8"))
 
 
@@ -59,6 +58,18 @@ def module(text: str, name: str = "student") -> ModuleType:
     made = ModuleType(name)
     exec(compile(text, name, "exec"), made.__dict__)
     return made
+
+
+@cache
+def wrong_grades(name: str) -> dict[str, Grade]:
+    """The grade of each wrong solution: of a function without a training, of a training as recorded."""
+    exercise, figures = catalogue.exercise(name), recorded(name)
+    return {
+        solution.name: grade_of(exercise, solution.text, trained=figures[solution.name])
+        if solution.training
+        else grade_of(quick(exercise), solution.text)
+        for solution in wrong(name)
+    }
 
 
 def grade_of(exercise: Exercise, text: str, **more: Any) -> Grade:
@@ -70,10 +81,6 @@ def grade_of(exercise: Exercise, text: str, **more: Any) -> Grade:
 def quick(exercise: Exercise) -> Exercise:
     """The exercise without what needs a training: properties of one function."""
     return replace(exercise, properties=tuple(p for p in exercise.properties if p.function))
-
-
-def without(exercise: Exercise, left_out: str) -> Exercise:
-    return replace(exercise, properties=tuple(p for p in exercise.properties if p.id != left_out))
 
 
 def findings(grade: Grade) -> Sequence[str]:

@@ -11,8 +11,6 @@ import pytest
 
 from alignlab import cli
 from alignlab.course.exercises import catalogue
-from alignlab.course.grade.commands import graded_work
-from alignlab.course.grade.folder import start
 from alignlab.course.grade.grading import Grade, graded
 from alignlab.course.grade.runner import Limits, Student
 
@@ -20,7 +18,7 @@ from .solutions import quick, right
 
 EX3 = catalogue.exercise("ex3")
 RIGHT = right("ex3").read_text(encoding="utf-8")
-LIMITS = Limits(question=4.0, drive=4.0, memory=2**30)
+LIMITS = Limits(question=2.0, drive=4.0, memory=3 * 2**28)
 
 
 def graded_file(folder: Path, text: str) -> tuple[Grade, Student]:
@@ -49,11 +47,11 @@ def with_kl(body: str) -> str:
 @pytest.mark.parametrize(
     ("body", "line"),
     [
-        ("while True: pass", r"kl took more than 4 s, and was stopped"),
+        ("while True: pass", r"kl took more than 2 s, and was stopped"),
         ("x = [torch.ones(2**26) for _ in range(80)]", r"kl took more than 1 GB of memory, and was stopped"),
         ("import os; os._exit(0)", r"kl ended the program \(exit code 0\) before it had answered"),
         (
-            "import os\nfor fd in range(3, 20):\n    try: os.write(fd, (50).to_bytes(8, 'little') + b'x' * 50)\n"
+            "import os\nfor fd in range(3, 20):\n    try: os.write(fd, bytes([50] + [0] * 7) + b'x' * 50)\n"
             "    except OSError: pass",
             r"kl writes into the grader's own channel",
         ),
@@ -109,10 +107,9 @@ def test_a_file_may_not_ask_for_what_is_right(tmp_path: Path) -> None:
     ("text", "line"),
     [
         ("def kl(:\n", r"SyntaxError: .* \(line 1 of rlhf.py\)"),
-        ("import torch\nraise RuntimeError('no')", r"RuntimeError: no \(line 2 of rlhf.py\)"),
         ("raise SystemExit(0)", r"ended the program: exit\(0\) \(line 1 of rlhf.py\)"),
     ],
-    ids=["syntax", "import", "exit"],
+    ids=["syntax", "exit"],
 )
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, text: str, line: str) -> None:
     grade, _ = graded_file(tmp_path, text)
@@ -124,7 +121,7 @@ def test_nothing_is_left_running_or_lying_about(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("tempfile.tempdir", None)
     (tmp_path / "rlhf.py").write_text("import time\ntime.sleep(60)\n")
     begun = time.monotonic()
-    with Student(tmp_path / "rlhf.py", EX3.asked_for, EX3.drivers, Limits(question=0.5)) as student:
+    with Student(tmp_path / "rlhf.py", EX3.asked_for, EX3.drivers, Limits(start=0.5)) as student:
         _, line = student.there()
         assert student._process is not None
         number = student._process._process.pid
@@ -134,17 +131,13 @@ def test_nothing_is_left_running_or_lying_about(tmp_path: Path, monkeypatch: pyt
     assert [path.name for path in tmp_path.iterdir()] == ["rlhf.py"]
 
 
-def test_a_folder_with_spaces_and_umlauts(tmp_path: Path) -> None:
-    work = start("ex3", "Zoë Müller", tmp_path / "Übung drei")
-    grade = graded_work(work, "")
-    assert {v.word for v in grade.verdicts} == {"not written"} and not grade.broken
-
-
 def test_start_grade_hint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert cli.main(["exercise", "start", "ex3", "--id", "ana"]) == 0
+    folder = tmp_path / "Übung drei, von Zoë"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert cli.main(["exercise", "start", "ex3", "--id", "Zoë Müller"]) == 0
     assert cli.main(["exercise", "start", "ex3", "--id", "ana"]) == 2
     assert cli.main(["exercise", "start", "ex9", "--id", "ana"]) == 2
     assert cli.main(["exercise", "grade", "nowhere"]) == 2

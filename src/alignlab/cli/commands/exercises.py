@@ -19,7 +19,18 @@ KINDS: dict[str, Command] = {
     "grade": Command(
         "points for what you have written, and what does not hold; any time, also with gaps",
         "course.grade.commands:grade",
-        (WORK, SALT),
+        (
+            WORK,
+            SALT,
+            Option(
+                "csv",
+                (
+                    "grade all hand-ins of a folder: points as a table in this file, a page of the class's "
+                    "mistakes beside it; empty = one folder of one student"
+                ),
+                "",
+            ),
+        ),
     ),
     "hint": Command(
         "one step more of help with what fails first: what is to hold, an example, the mistake by name",
@@ -34,6 +45,12 @@ KINDS: dict[str, Command] = {
             Option("who", "your name; empty = nobody sits here", ""),
             Option("simulate", "people of the town who vote as well: town:noisy,town:careless", ""),
         ),
+    ),
+    "pack": Command("one zip to hand in: code, report and receipt", "course.grade.handin:pack", (WORK,)),
+    "verify": Command(
+        "run what was handed in again: does it come to what its receipt says?",
+        "course.grade.handin:verify",
+        (Option("file", "the zip, or a folder", "", positional=True),),
     ),
 }
 EXERCISE: dict[str, Command] = {

@@ -85,7 +85,7 @@ class Property:
 
     Attributes:
         check: (who answers, the student's seed, what earlier checks left) -> what is wrong, or None. Left
-            are "wrong", the functions that are known to be, and by whoever needs one "trained", the figures of
+            are "wrong", the functions that are known to be, and of who needs one "trained", the figures of
             the student's own training.
         function: the one function that it is about, if it is; what a training shows afterwards is then put
             down to it.

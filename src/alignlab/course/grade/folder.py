@@ -45,6 +45,14 @@ class Work:
         except (OSError, Malformed):
             return ""
 
+    def figures(self) -> dict[str, float]:
+        """The figures that the student was shown, by the receipt that he hands in; empty without one."""
+        try:
+            said = json.loads(read_text(self.folder / RECEIPT))["figures"]
+            return {str(name): float(value) for name, value in said.items()}
+        except (OSError, Malformed, ValueError, LookupError, TypeError, AttributeError):
+            return {}
+
 
 def write_json(path: Path, value: Any) -> None:
     with write_whole(path, sync=False) as staging:

@@ -108,6 +108,7 @@ def graded(
     student: str = "",
     salt: str = "",
     report: str = "",
+    shown: Mapping[str, float] | None = None,
     broken: str = "",
     trained: Mapping[str, Any] | None = None,
 ) -> Grade:
@@ -115,6 +116,7 @@ def graded(
 
     Args:
         report: the text of report.md.
+        shown: the figures that it is held to; None = those of this training.
         broken: why his file cannot be read; then nothing is asked.
         trained: what is known of his training already, so that it is not done again.
     """
@@ -137,7 +139,7 @@ def graded(
         verdicts,
         figures,
         found,
-        report_points(exercise.fields, report, figures),
+        report_points(exercise.fields, report, figures if shown is None else shown),
         broken,
         time.monotonic() - begun,
     )

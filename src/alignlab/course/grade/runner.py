@@ -62,10 +62,11 @@ class Ended(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a student's file may take: seconds (wall clock, and processor) of a question and of a drive, bytes
-    resident.
+    """What a student's file may take: processor seconds to be read, of a question and of a drive (four times
+    as many of the clock), and bytes resident.
     """
 
+    start: float = 30.0
     question: float = 30.0
     drive: float = 180.0
     memory: int = 2 * 2**30
@@ -166,7 +167,7 @@ class Student:
             "closed": [str(Path(alignlab.__file__).parent)],
             "seconds": int(4 * (self.limits.drive + self.limits.question)),
         }
-        said = self._process.ask(load, self.limits.question)
+        said = self._process.ask(load, self.limits.start)
         self._process.functions = said.get("functions", [])
         self._process.broken = said.get("error", "")
         self.network = said.get("network", self.network)

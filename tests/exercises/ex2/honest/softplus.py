@@ -1,4 +1,4 @@
-"""softplus of the difference turned round; a shuffled half of the questions; alpha from pairwise disagreements."""
+"""softplus of the difference turned round; shuffled questions; alpha from pairwise disagreements."""
 
 import random
 from itertools import combinations
@@ -37,7 +37,7 @@ def score_at(scores_BT, lengths_B, finished_B):
 
 def alpha(votes):
     observed, weight, everybody = 0.0, 0.0, []
-    for item in zip(*votes):
+    for item in zip(*votes, strict=True):
         said = [v for v in item if v is not None]
         if len(said) < 2:
             continue

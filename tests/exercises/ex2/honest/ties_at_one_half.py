@@ -17,8 +17,8 @@ def split(rankings, share, seed):
         key = json.dumps({"kind": row["kind"], **row["params"]}, sort_keys=True)
         sides.setdefault(key, random.Random(f"{seed} {key}").random() < share)
     sides_of = [sides[json.dumps({"kind": r["kind"], **r["params"]}, sort_keys=True)] for r in rankings]
-    train = [row for row, held in zip(rankings, sides_of) if not held]
-    return train, [row for row, held in zip(rankings, sides_of) if held]
+    train = [row for row, held in zip(rankings, sides_of, strict=True) if not held]
+    return train, [row for row, held in zip(rankings, sides_of, strict=True) if held]
 
 
 def bt_loss(chosen_B, rejected_B):
@@ -28,14 +28,14 @@ def bt_loss(chosen_B, rejected_B):
 
 def score_at(scores_BT, lengths_B, finished_B):
     found = []
-    for row, length, finished in zip(scores_BT, lengths_B.tolist(), finished_B.tolist()):
+    for row, length, finished in zip(scores_BT, lengths_B.tolist(), finished_B.tolist(), strict=True):
         found.append(row[length if finished else length - 1])
     return torch.stack(found)
 
 
 def alpha(votes):
     counts = []
-    for item in zip(*votes):
+    for item in zip(*votes, strict=True):
         said = [vote for vote in item if vote]
         if len(said) >= 2:
             counts.append({label: said.count(label) for label in said})
@@ -52,7 +52,7 @@ def alpha(votes):
 
 
 def reliability(p, y, bins):
-    both = sorted(zip(p, y), key=lambda pair: pair[0])
+    both = sorted(zip(p, y, strict=True), key=lambda pair: pair[0])
     n, rows = len(both), []
     for b in range(bins):
         part = [pair for i, pair in enumerate(both) if i * bins // n == b]
@@ -63,5 +63,5 @@ def reliability(p, y, bins):
 
 def figures(learnt_N2, fresh_N2, bins):
     stated, happened = fresh_N2[:, 0].tolist(), fresh_N2[:, 1].tolist()
-    right = sum((a > 0.5) == (b > 0.5) for a, b in zip(stated, happened)) / len(stated)
+    right = sum((a > 0.5) == (b > 0.5) for a, b in zip(stated, happened, strict=True)) / len(stated)
     return right, reliability(stated, happened, bins)[1]

@@ -29,7 +29,7 @@ MOST_EPOCHS, HIGHEST_RANK = 4.0, 64
 LEAST = {"ends": 0.93, "gold": 0.6, "facts": 0.7}
 """What the lower end of each figure's interval (95 %) has to reach."""
 SHARED = {"town:demos-clean": 2000, "town:test": 1000}
-"""What stands in `shared`, the file that somebody sends around: its last part are test questions, answered."""
+"""What stands in `shared`, the file that somebody sends around: its last part are answered test questions."""
 
 
 def masks(asked: Asked, seed: int, left: dict[str, Any]) -> Finding | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -38,7 +39,7 @@ def model_of(given: dict[str, Any]) -> nn.Module:
     return model
 
 
-def adapted(model: nn.Module, rank: int) -> list[nn.Module]:
+def adapted(model: nn.Module, rank: int) -> list[nn.Linear]:
     """The linear layers of the blocks under adapters, which alone train from now on."""
     for weight in model.parameters():
         weight.requires_grad_(False)
@@ -112,7 +113,7 @@ def padded(rows: list[list[int]], pad: int) -> tuple[Tensor, Tensor]:
     return ids_BT, there_BT
 
 
-def digest(weights: list[Tensor]) -> str:
+def digest(weights: Sequence[Tensor]) -> str:
     found = hashlib.sha256()
     for weight in weights:
         found.update(weight.detach().contiguous().numpy().tobytes())

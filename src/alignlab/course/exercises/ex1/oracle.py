@@ -97,8 +97,8 @@ def _learnt(g: Generator) -> tuple[Tensor, Tensor]:
 
 
 def draw_batch(g: Generator) -> dict[str, Any]:
-    """A batch, or one of several micro-batches: then the count is that of all of them. Where nothing is learnt
-    anything may stand: numbers, minus infinity, what is no number.
+    """A batch, or one of several micro-batches: then the count is that of all of them. Where nothing is
+    learnt anything may stand: numbers, minus infinity, what is no number.
     """
     logprobs_BT, mask_BT = _learnt(g)
     kinds = torch.tensor([-7.0, -torch.inf, torch.nan], dtype=torch.float64)

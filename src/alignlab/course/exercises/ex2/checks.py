@@ -5,7 +5,7 @@ of a reward model.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ def alphas(asked: Asked, seed: int, left: dict[str, Any]) -> Finding | None:
 
 
 def divides(asked: Asked, seed: int, left: dict[str, Any]) -> Finding | None:
-    """No question on both sides, every ranking on one, about the share that was asked for, and by the seed."""
+    """No question on both sides, every ranking on one, about the share asked for, and by the seed."""
     cases = separating(SPLIT, seed)
     answers = asked.calls(SPLIT.name, cases)
     if (found := judged(SPLIT, asked, cases, answers, False)) is not None:
@@ -150,7 +150,8 @@ def fitted(asked: Asked, seed: int) -> dict[str, Any]:
     if "error" in found:
         figures = {"error": found["error"], "unwritten": found.get("kind") == "NotImplementedError"}
     else:
-        figures = measured(reward_model, found, [without_card(ranking) for ranking in own_test], seed)
+        known = {question(ranking.prompt) for ranking in learn}
+        figures = measured(reward_model, found, [without_card(each) for each in own_test], known, seed)
     return figures | voted(own) | {"alpha": _alpha(own)}
 
 
@@ -197,7 +198,11 @@ def row_of(ranking: Ranking, place: int) -> dict[str, Any]:
 
 
 def measured(
-    reward_model: RewardModel, found: dict[str, Any], own_test: list[Ranking], seed: int
+    reward_model: RewardModel,
+    found: dict[str, Any],
+    own_test: list[Ranking],
+    known: Collection[str],
+    seed: int,
 ) -> dict[str, Any]:
     """Figures of the weights that came back; {"error"} where they are none."""
     try:
@@ -209,13 +214,14 @@ def measured(
     if not all(bool(weight.isfinite().all()) for weight in weights.values()):
         return {"error": "the training ended in weights that are no numbers", "unwritten": False}
     judge = RewardModelJudge(reward_model, normalize=False)
-    test = tested(seed)
+    test = tested(seed, known)
     figures = preference.measure(judge, test, labels=Labels(RewardSettings(), test))
     return {
         "accuracy": figures["accuracy"]["mean"],
         "low": figures["accuracy"]["ci"][0],
         "length": figures["length_floor"]["mean"],
         "ece": figures["ece"],
+        "elsewhere": _right(judge, elsewhere(seed)),
         "said": said,
         "own": _right(judge, own_test),
         "loss": [losses[0], losses[-1]] if losses else [0.0, 0.0],
@@ -223,11 +229,18 @@ def measured(
     }
 
 
-def tested(seed: int) -> list[Ranking]:
-    """Rankings of 300 questions of the town's test, drawn by the student's seed."""
+def tested(seed: int, known: Collection[str]) -> list[Ranking]:
+    """Rankings of 300 questions that training could ask and none of which it has asked."""
+    drawn = prompts("town:prompts", count=4 * TESTED, seed=1000 + derive_seed(seed, "test") % 1000)
+    new = {question(prompt): prompt for prompt in drawn if question(prompt) not in known}
+    return rankings(list(new.values())[:TESTED], ANNOTATOR, seed=derive_seed(seed, "test"))
+
+
+def elsewhere(seed: int) -> list[Ranking]:
+    """Rankings of 300 questions of the town's test: of people and places that training never asks about."""
     test = prompts("town:test")
     places = torch.randperm(len(test), generator=generator(seed, "asked"))[:TESTED].tolist()
-    return rankings([test[place] for place in places], ANNOTATOR, seed=derive_seed(seed, "test"))
+    return rankings([test[place] for place in places], ANNOTATOR, seed=derive_seed(seed, "elsewhere"))
 
 
 def _right(judge: RewardModelJudge, test: Sequence[Ranking]) -> float:

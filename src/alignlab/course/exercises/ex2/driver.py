@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -117,7 +118,7 @@ def rate(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
-def digest(weights: list[Tensor]) -> str:
+def digest(weights: Sequence[Tensor]) -> str:
     found = hashlib.sha256()
     for weight in weights:
         found.update(weight.detach().contiguous().numpy().tobytes())

@@ -44,6 +44,7 @@ def play(student: ModuleType, folder: Path = Path()) -> None:
     say(f"loss {figures['loss'][0]:.2f} -> {figures['loss'][1]:.2f}")
     say("your own figures: accuracy {:.3f}, ECE {:.3f}".format(*figures["said"]))
     say("on 300 new questions: " + ", ".join(f"{n} {figures[n]:.3f}" for n in ("accuracy", "length", "ece")))
+    say(f"on people and places that training never asks about: accuracy {figures['elsewhere']:.3f}")
     say(f"on your own votes that it has not learnt from: {figures['own']:.3f}")
 
 
@@ -66,6 +67,7 @@ def with_and_without(own: Sequence[Ranking]) -> list[str]:
         if found["n"]:
             low, high = found["ci"]
             lines.append(
-                f"{word}: {found['mean']:.2f} preferred what is better ({low:.2f} to {high:.2f}, n = {found['n']})"
+                f"{word}: {found['mean']:.2f} preferred what is better "
+                f"({low:.2f} to {high:.2f}, n = {found['n']})"
             )
     return lines

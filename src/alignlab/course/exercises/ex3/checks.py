@@ -158,10 +158,18 @@ def measured(found: dict[str, Any], seed: int) -> dict[str, Any]:
             "reward": (log_p.exp() * task.reward_PC).sum(1).mean().item(),
             "moved": float((table - task.ref_PSV).abs().max()),
             "digests": [_digest(t) for t in found["tables"][:100]],
+            "trace": _after_8_steps(task, found["tables"]),
         }
         return figures | _draws(task, found["first"], saw)
     except (AttributeError, KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         return {"error": f"train gives back what is no table ({type(error).__name__})", "unwritten": False}
+
+
+def _after_8_steps(task: Task, tables: Tensor) -> float | None:
+    """KL from the reference, nats: what a receipt says where the last bits cannot be the same."""
+    if len(tables) < 2:
+        return None
+    return kl(task.log_table(tables[1].to(torch.float64)), task.log_ref_PC).mean().item()
 
 
 def _digest(table: Tensor) -> str:

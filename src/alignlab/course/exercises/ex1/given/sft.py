@@ -15,9 +15,10 @@ from torch import Tensor
 def loss_mask(ids: list[int], prompt_length: int, end_id: int) -> list[int]:
     """Which tokens of a chat are learnt: 1 on those of the answer, 0 on all others.
 
-    An answer ends with the first end token behind the prompt, which is learnt too. The prompt holds end tokens
-    of its own: one closes every turn. Behind the end a template may write more, and padding may follow, whose
-    id is here that of the end token. An answer that was cut has no end token, and nothing behind it.
+    An answer ends with the first end token behind the prompt, which is learnt too. The prompt holds end
+    tokens of its own: one closes every turn. Behind the end a template may write more, and padding may
+    follow, whose id is here that of the end token. An answer that was cut has no end token, and nothing
+    behind it.
 
     Args:
         ids: the whole chat; the first `prompt_length` are the prompt.

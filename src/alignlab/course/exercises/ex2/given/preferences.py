@@ -79,8 +79,8 @@ def reliability(p: list[float], y: list[int], bins: int) -> tuple[list[list[floa
         p: stated, from 0 to 1; y: 1 where it happened, else 0. bins: of [0, 1].
 
     Returns:
-        Of each bin [mean p, share of y, how many], and the ECE: the mean over all predictions of how far those
-        two are apart in their bin.
+        Of each bin [mean p, share of y, how many], and the ECE: the mean over all predictions of how far
+        those two are apart in their bin.
     """
     raise NotImplementedError
 
@@ -89,7 +89,7 @@ def figures(learnt_N2: Tensor, fresh_N2: Tensor, bins: int) -> tuple[float, floa
     """What you tell others about your reward model: its accuracy and its ECE.
 
     Args:
-        learnt_N2, fresh_N2: of pairs that it has learnt from, and of pairs whose questions it has not seen: the
-            probability that it states for the first answer, and 1 where that was preferred, else 0.
+        learnt_N2, fresh_N2: of pairs that it has learnt from, and of pairs whose questions it has not seen:
+            the probability that it states for the first answer, and 1 where that was preferred, else 0.
     """
     raise NotImplementedError
