@@ -93,7 +93,7 @@ def test_a_class_is_graded_once_and_shown(tmp_path: Path, monkeypatch: pytest.Mo
             return grade_of(quick(EX3), RIGHT, student=work.student, salt=salt, broken="SyntaxError"), {}
         return grade_of(quick(EX3), text, student=work.student, salt=salt), {}
 
-    monkeypatch.setattr("alignlab.course.grade.commands.graded_work", graded)
+    monkeypatch.setattr("alignlab.course.grade.receipts.graded_work", graded)
     table = tmp_path / "class.csv"
     assert cli.main(["exercise", "grade", str(folder), "--salt", "s", "--csv", str(table)]) == 0
     rows = {row["student"]: row for row in csv.DictReader(table.open(encoding="utf-8"))}

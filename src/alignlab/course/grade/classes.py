@@ -76,7 +76,7 @@ def _row(value: Any) -> dict[str, Any]:
 
 
 def _graded(file: Path, salt: str, done: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    from .commands import graded_work
+    from .receipts import graded_work
 
     row: dict[str, Any] = {"file": file.name, "key": file.name, "student": file.stem, "points": 0.0}
     row |= {

@@ -105,7 +105,7 @@ def verify(file: str) -> dict[str, Any]:
     Raises:
         DataError: no hand-in.
     """
-    from .commands import graded_work
+    from .receipts import graded_work
 
     with unpacked(Path(file)) as work:
         claimed = read_json(work.folder / RECEIPT)
