@@ -78,7 +78,7 @@ def test_a_fine_tuning_runs_in_the_students_process_and_comes_back(tmp_path: Pat
     adapted = Here(module(file.read_text(encoding="utf-8")), EX1.drivers).drive("train", given | {"rank": 2})
     before = policy.model.state_dict()
     moved = {name for name, w in adapted["weights"].items() if not torch.equal(w, before[name])}
-    assert moved and all(".layers." in name and "norm" not in name for name in moved)
+    assert any(".layers." in name for name in moved) and not any("norm" in name for name in moved)
     policy.model.load_state_dict(found["weights"])
 
 

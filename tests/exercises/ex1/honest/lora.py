@@ -26,4 +26,4 @@ def sft_loss(logprobs_BT, mask_BT, tokens):
 
 
 def settings():
-    return {"data": "town:demos-clean", "lr": 3e-3, "epochs": 2, "rank": 8}
+    return {"data": "town:demos-clean", "lr": 1e-3, "epochs": 2, "rank": 8}

@@ -40,9 +40,11 @@ def model_of(given: dict[str, Any]) -> nn.Module:
 
 
 def adapted(model: nn.Module, rank: int) -> list[nn.Linear]:
-    """The linear layers of the blocks under adapters, which alone train from now on."""
-    for weight in model.parameters():
-        weight.requires_grad_(False)
+    """The linear layers of the blocks under adapters, which alone train from now on, beside the embeddings:
+    the marks of a chat are new to a base model.
+    """
+    for name, weight in model.named_parameters():
+        weight.requires_grad_("embed" in name)
     inner = [m for name, m in model.named_modules() if isinstance(m, nn.Linear) and "layers" in name]
     for layer in inner:
         parametrize.register_parametrization(layer, "weight", LowRank(layer.weight, rank))
