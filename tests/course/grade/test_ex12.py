@@ -1,4 +1,4 @@
-"""Exercises 1 and 2: their oracles are what is shipped, a training runs in the student's process, votes end in
+"""Exercises 1 and 2: their oracles are what is shipped, trainings run in the student's process, votes end in
 one file.
 """
 

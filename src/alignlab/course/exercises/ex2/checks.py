@@ -34,7 +34,7 @@ from .oracle import ALPHA, BINS, SPLIT, alpha, leaks
 
 LEARNT, TESTED, SHARE, OWN_SHARE = 600, 300, 0.15, 0.5
 ANNOTATOR = "town:fair"
-LR, EPOCHS, BATCH = 7e-4, 2, 8
+LR, EPOCHS, BATCH = 5e-4, 2, 8
 ABOVE_LENGTH, LEAST, MOST_ECE = 0.15, 0.70, 0.10
 FEWEST_VOTES, LEAST_SIDE = 40, 0.2  # of a person's decided votes, the share that is for the answer seen first
 
