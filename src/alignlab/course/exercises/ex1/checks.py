@@ -142,6 +142,7 @@ def measured(
         "seen": sum(question(prompt) in known for prompt in asked),
         "steps": len(losses),
         "loss": [losses[0], losses[-1]] if losses else [0.0, 0.0],
+        "trace": sum(losses[:8]) / max(1, len(losses[:8])),
         "digests": found["digests"][:100],
     }
 

@@ -225,6 +225,7 @@ def measured(
         "said": said,
         "own": _right(judge, own_test),
         "loss": [losses[0], losses[-1]] if losses else [0.0, 0.0],
+        "trace": sum(losses[:8]) / max(1, len(losses[:8])),
         "digests": found["digests"][:100],
     }
 
