@@ -163,7 +163,7 @@ def figures(answers: Sequence[Completion]) -> dict[str, Any]:
 SIGNS: dict[str, Callable[[dict[str, Any]], bool]] = {
     "trains-on-the-test": lambda f: f["seen"] > 0,
     "no-epoch": lambda f: f["epochs"] < 0.2,
-    "too-hot": lambda f: f["lr"] > 3e-3 and f["low"]["gold"] < LEAST["gold"],
+    "too-hot": lambda f: f["lr"] > 5e-4 and f["rank"] == 0 and f["low"]["facts"] < LEAST["facts"],
     "mixed-demonstrations": lambda f: f["data"] == "town:demos",
 }
 """What a training shows of a mistake that no function has; the first that fits is named."""
