@@ -90,7 +90,7 @@ def test_a_fine_tuning_runs_in_the_students_process_and_comes_back(tmp_path: Pat
 def test_settings_that_cannot_be_are_said() -> None:
     for value, word in (
         ([], "no dictionary"),
-        ({"data": "town:exam", "lr": 1e-3, "epochs": 1}, "not there"),
+        ({"data": "town:crowd", "lr": 1e-3, "epochs": 1}, "not there"),
         ({"data": "shared", "lr": 0, "epochs": 1}, "above 0"),
         ({"data": "shared", "lr": 1e-3, "epochs": 50}, "beyond 0 to 4"),
     ):
