@@ -73,7 +73,9 @@ def wrong_grades(name: str) -> dict[str, Grade]:
 
 
 def grade_of(exercise: Exercise, text: str, **more: Any) -> Grade:
-    return graded(exercise, Here(module(text), exercise.drivers), **more)
+    made = module(text)
+    made.__dict__.setdefault("__file__", str(right(exercise.name)))  # beside it lie votes
+    return graded(exercise, Here(made, exercise.drivers), **more)
 
 
 def quick(exercise: Exercise) -> Exercise:

@@ -37,6 +37,15 @@ KINDS: dict[str, Command] = {
         "course.grade.commands:hint",
         (WORK, SALT),
     ),
+    "vote": Command(
+        "of exercise 2: pairs of answers in the terminal, a key each; all votes end in one file of rankings",
+        "course.exercises.ex2.voting:vote",
+        (
+            Option("name", "the folder of exercise 2", "ex2", positional=True),
+            Option("who", "your name; empty = nobody sits here", ""),
+            Option("simulate", "people of the town who vote as well: town:noisy,town:careless", ""),
+        ),
+    ),
     "pack": Command("one zip to hand in: code, report and receipt", "course.grade.handin:pack", (WORK,)),
     "verify": Command(
         "run what was handed in again: does it come to what its receipt says?",

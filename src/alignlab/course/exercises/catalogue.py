@@ -11,7 +11,11 @@ from ...text.nearest import nearest
 if TYPE_CHECKING:
     from ..grade.exercise import Exercise
 
-TITLES = {"ex3": "RLHF on a toy whose best policy is known"}
+TITLES = {
+    "ex1": "Fine-tune a base model",
+    "ex2": "Preferences and a reward model",
+    "ex3": "RLHF on a toy whose best policy is known",
+}
 
 
 def check(name: str) -> None:

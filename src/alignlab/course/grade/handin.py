@@ -25,7 +25,8 @@ NEAR, FAR = 1e-3, 0.05  # on another machine: of the first steps, and of the end
 
 
 def pack(name: str) -> dict[str, Any]:
-    """The zip of a folder, beside it: code, report, receipt and figures, no weights. For the command line.
+    """The zip of a folder, beside it: code, report, receipt, figures, votes, no weights. For the command
+    line.
 
     Raises:
         UserError: it has not been graded as it is, it is too large, or another file has the zip's name.
@@ -39,7 +40,7 @@ def pack(name: str) -> dict[str, Any]:
             remedy=f"alignlab exercise grade {work.folder}",
         )
     names = [exercise.file, REPORT, RECEIPT, STATE]
-    names += sorted(path.name for path in work.folder.glob("*.png"))
+    names += sorted(path.name for kind in ("*.png", "*.jsonl") for path in work.folder.glob(kind))
     held = [(name, work.folder / name) for name in names if (work.folder / name).is_file()]
     if sum(path.stat().st_size for _, path in held) > MOST_BYTES:
         raise UserError(f"the files of {work.folder} are larger than 2 MB", remedy="smaller figures")
