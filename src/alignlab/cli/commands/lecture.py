@@ -23,8 +23,7 @@ KINDS: dict[str, Command] = {
         ),
     ),
     "prepare": Command(
-        "make the models that the demos begin with, once, as runs in runs/lecture",
-        "course.prepare:prepare",
+        "make the models that the demos begin with, once, as runs in runs/lecture", "course.prepare:prepare"
     ),
     "demo": Command(
         "run a demo of the lecture in about a minute, or write it as a notebook",
