@@ -57,6 +57,8 @@ class Updates:
             self._begun = False
             try:
                 self._read = transfer.read(self._below(path), self.engine.model)
+            except OSError as error:  # a name that is too long, a folder that nobody may read
+                raise _refused(f"the folder cannot be read: {error.strerror}") from None
             except ModelError as error:
                 raise _refused("; ".join(part for part in (error.what, error.remedy) if part)) from None
             self._begun = True

@@ -189,7 +189,7 @@ class Generate(Exchange):
                 param="max_tokens",
             )
         ends = frozenset(_ids(params, "stop_token_ids"))
-        draws = row.get("alignlab") or {"seed": read_seed(params)}
+        draws = params if row.get("alignlab") is None else _object(row, "alignlab")
         return self.engine.job(
             [ids],
             n=integer(params, "n", 1, 1, MOST_N),
