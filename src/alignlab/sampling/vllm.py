@@ -39,7 +39,7 @@ class VllmSampler(EndpointSampler):
     """Samples from a policy whose weights a server has.
 
     Args:
-        name: `http://host:port/v1#model`; also the source written into each completion.
+        name: `http://host:port/v1#model`.
         policy: whose tokenizer and end tokens they are.
         folder: through which weights go; the server sees it under the same path.
         pause: seconds before a second attempt; doubled for each further one.
@@ -143,7 +143,7 @@ class VllmSampler(EndpointSampler):
                     tuple(ids),
                     tuple(logprobs),
                     finished,
-                    self.name,
+                    "policy",  # whose weights they are, wherever it writes
                     prompt_ids=tuple(read),
                 )
             )
