@@ -536,13 +536,25 @@ def test_the_guards_hold_for_every_route(policy: Policy, tmp_path: Path) -> None
                 ]
                 assert [answer[0] for answer, _ in refused] == [status for _, status in refused]
         assert running.raw("POST", "/pause", b"{}", content_type="text/plain", **key)[0] == 415
-        assert running.raw("POST", "/pause?mode=keep", **key)[0] == 200, "vLLM's own client sends no body"
-        assert running.raw("POST", "/resume", **key)[0] == 200
+        assert running.raw("POST", "/pause?mode=keep", None, **key)[0] == 200, (
+            "vLLM's own client sends no body"
+        )
+        assert running.raw("POST", "/resume", None, **key)[0] == 200
     finally:
         running.close()
     lines = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
     routes = [line["route"] for line in lines if line["status"] == 200]
     assert sorted(routes) == ["/pause", "/resume"]
+
+
+def test_token_ids_are_no_way_past_a_defence(tmp_path: Path) -> None:
+    body = {"token_ids": [5], "sampling_params": {"max_tokens": 2}}
+    running = Running(mild(), updates=tmp_path, stacks=(("self-reminder",),))
+    try:
+        for more in ({}, {"model": "tiny+self-reminder"}, {"model": "tiny"}):
+            assert running.post("/inference/v1/generate", body | more)[0] in (400, 404)
+    finally:
+        running.close()
 
 
 @pytest.mark.parametrize(

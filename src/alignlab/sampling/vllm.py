@@ -25,7 +25,7 @@ from ..text.disk import remove
 from ..text.escapes import one_line
 from . import Sampling
 from .endpoint import EndpointSampler
-from .requests import Refused, Server, TryAgain
+from .requests import Filtered, Refused, Server, TryAgain
 from .words import ids_of, said_in, text_behind
 
 SETTINGS = EndpointSettings(timeout=600.0, concurrency=32)
@@ -150,7 +150,7 @@ class VllmSampler(EndpointSampler):
         return completions
 
     def _attempt(self, path: str, data: bytes, *, most: int) -> dict[str, Any]:
-        body = self._root.post(path, data)
+        body = self._asked(path, data)
         try:
             return {"choices": _choices(json.loads(body), most, self.vocabulary)}
         except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
@@ -185,8 +185,8 @@ class VllmSampler(EndpointSampler):
 
     def _send(self, version: str) -> None:
         """One update: what is being answered for others is waited for, and keys and values are forgotten."""
-        self._order("/pause?mode=wait&clear_cache=true", {})
         try:
+            self._order("/pause?mode=wait&clear_cache=true", {})
             self._order("/init_weight_transfer_engine", {"init_info": {}})
             self._order("/start_weight_update", {})
             self._order("/update_weights", {"update_info": {"path": str(self.folder)}})
@@ -195,12 +195,19 @@ class VllmSampler(EndpointSampler):
             self._order("/resume", {})
 
     def _order(self, path: str, body: Mapping[str, Any]) -> None:
-        self._root.post(path, json.dumps(body).encode())
+        self._asked(path, json.dumps(body).encode())
+
+    def _asked(self, path: str, data: bytes | None) -> bytes:
+        """The body of an answer. Raises TryAgain, or UserError."""
+        try:
+            return self._root.get(path) if data is None else self._root.post(path, data)
+        except Filtered:
+            raise TryAgain("a content filter answers in the place of the server", rubbish=True) from None
 
     def _served(self) -> str:
         """The version of the weights that the server has."""
         try:
-            return str(json.loads(self._root.get("/weight_info"))["weight_version"])
+            return str(json.loads(self._asked("/weight_info", None))["weight_version"])
         except (ValueError, KeyError, TypeError, RecursionError):
             raise TryAgain("GET /weight_info says no version", rubbish=True) from None
 

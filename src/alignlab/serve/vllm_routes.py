@@ -16,10 +16,10 @@ from starlette.routing import Route
 
 from .documents import usage
 from .engine import Engine
-from .exchange import Exchange
+from .exchange import HEADER, Exchange
 from .fields import integer, number, shown, truth
 from .mailbox import Mailbox
-from .protocol import MOST_N, read_json, read_seed
+from .protocol import MOST_N, read_json, read_model, read_seed
 from .refusal import Refusal
 from .reply import Reply, as_json
 from .server import Server
@@ -142,8 +142,8 @@ class Generate(Exchange):
 
     async def _answer(self) -> None:
         row, engine = read_json(await self._body()), self.engine
-        name = row.get("model")
-        if name is not None and self.server.find(str(name), "").stack:
+        name = next(iter(self.server.served)) if row.get("model") is None else read_model(row)
+        if self.server.find(name, self.request.headers.get(HEADER, "")).stack:
             raise Refusal(400, "behind defences there are no token ids; ask the model without", param="model")
         params, box = _object(row, "sampling_params"), Mailbox(asyncio.get_running_loop())
         ids = engine.ids(_ids(row, "token_ids"))
