@@ -34,6 +34,7 @@ from ..serving import Reply, Server
 from .conftest import Running, tiny_policy
 
 PROMPTS = [Prompt.user(f"{i}?") for i in range(5)]
+LONG = 300  # tokens of a completion that is under way for long enough
 WARM = Sampling(n=3, max_new_tokens=14, temperature=0.8, top_p=0.9)
 ROUTES = {
     "POST": [
@@ -68,7 +69,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def served(folder: Path) -> Iterator[Running]:
-    server = Running(mild(), updates=folder, timeout=20)
+    server = Running(mild(), updates=folder, timeout=20, max_new_tokens=LONG)
     yield server
     server.close()
 
@@ -176,6 +177,7 @@ def rloo(where: Path, settings: RLOOSettings, between: Callable[[], None] = lamb
     """Metrics and completions of each step."""
     policy = mild()
     run = RunDir.open(where, stage="test", config={}, seed=0)
+    (run.path / "weights").mkdir()  # what a run that was stopped may leave
     log = run.log
 
     def logged(step: int, metrics: Any) -> None:
@@ -303,11 +305,11 @@ def test_an_answer_that_is_no_completion_is_asked_for_again_and_then_refused(
 # --- pause
 
 
-def hundred_tokens(running: Running, found: list[Any], **more: Any) -> threading.Thread:
+def under_way(running: Running, found: list[Any], **more: Any) -> threading.Thread:
     """A request that is under way when this returns."""
     body = {
         "token_ids": [5, 6, 7],
-        "sampling_params": {"max_tokens": 64, "seed": 5, "ignore_eos": True, "logprobs": 0, **more},
+        "sampling_params": {"max_tokens": LONG, "seed": 5, "ignore_eos": True, "logprobs": 0, **more},
     }
     thread = threading.Thread(target=lambda: found.append(running.post("/inference/v1/generate", body)))
     before = running.engine.sampler._prompts
@@ -321,9 +323,9 @@ def hundred_tokens(running: Running, found: list[Any], **more: Any) -> threading
 
 def test_keep_goes_on_afterwards_with_the_same_tokens(served: Running) -> None:
     whole: list[Any] = []
-    hundred_tokens(served, whole).join()
+    under_way(served, whole).join()
     found: list[Any] = []
-    thread = hundred_tokens(served, found)
+    thread = under_way(served, found)
     assert served.post("/pause?mode=keep", {}) == (200, {"status": "paused"})
     assert served.get("/is_paused")[1] == {"is_paused": True}
     newcomer: list[Any] = []
@@ -332,20 +334,20 @@ def test_keep_goes_on_afterwards_with_the_same_tokens(served: Running) -> None:
     at = [len(stream.ids) for stream in served.engine.sampler._rows.sequences]
     time.sleep(0.1)
     assert thread.is_alive() and later.is_alive()
-    assert at == [len(stream.ids) for stream in served.engine.sampler._rows.sequences] and 0 < at[0] < 64
+    assert at == [len(stream.ids) for stream in served.engine.sampler._rows.sequences] and 0 < at[0] < LONG
     assert served.post("/resume", {}) == (200, {"status": "resumed"})
     thread.join(20)
     later.join(20)
     assert newcomer[0][0] == 200
     assert found[0][1]["choices"][0]["token_ids"] == whole[0][1]["choices"][0]["token_ids"]
-    assert len(whole[0][1]["choices"][0]["token_ids"]) == 64
+    assert len(whole[0][1]["choices"][0]["token_ids"]) == LONG
 
 
 def test_what_is_kept_over_an_update_is_read_anew_by_the_new_weights(
     served: Running, trainer: Policy, folder: Path
 ) -> None:
     found: list[Any] = []
-    thread = hundred_tokens(served, found)
+    thread = under_way(served, found)
     served.post("/pause?mode=keep", {})
     moved(trainer, seed=7)
     version = transfer.write(trainer.model, folder / "kept")
@@ -359,13 +361,13 @@ def test_what_is_kept_over_an_update_is_read_anew_by_the_new_weights(
     logits_TV = trainer.model(torch.tensor([[5, 6, 7, *ids]])).logits[0].log_softmax(-1)
     want = logits_TV[2:-1].gather(1, torch.tensor(ids)[:, None])[:, 0].tolist()
     told = [entry["logprob"] for entry in choice["logprobs"]["content"]]
-    assert told[written:] == pytest.approx(want[written:], abs=1e-4) and 0 < written < 64
+    assert told[written:] == pytest.approx(want[written:], abs=1e-4) and 0 < written < LONG
     assert told[:written] != pytest.approx(want[:written], abs=1e-4)
 
 
 def test_wait_lets_what_is_under_way_end(served: Running) -> None:
     found: list[Any] = []
-    thread = hundred_tokens(served, found)
+    thread = under_way(served, found)
     assert served.post("/pause?mode=wait", {}) == (200, {"status": "paused"})
     thread.join(5)
     assert found[0][1]["choices"][0]["finish_reason"] == "length"
@@ -374,12 +376,12 @@ def test_wait_lets_what_is_under_way_end(served: Running) -> None:
 
 def test_abort_ends_what_is_under_way_as_it_is(served: Running) -> None:
     found: list[Any] = []
-    thread = hundred_tokens(served, found, n=2)
+    thread = under_way(served, found, n=2)
     assert served.post("/pause?mode=abort", {})[0] == 200
     thread.join(5)
     status, answer = found[0]
     assert status == 200 and [c["finish_reason"] for c in answer["choices"]] == ["abort"] * 2
-    assert all(len(c["token_ids"]) == len(c["logprobs"]["content"]) < 64 for c in answer["choices"])
+    assert all(len(c["token_ids"]) == len(c["logprobs"]["content"]) < LONG for c in answer["choices"])
     served.post("/resume", {})
     assert served.complete("ab", max_tokens=2)[0] == 200
     assert served.post("/pause?mode=now", {})[0] == 400
@@ -567,7 +569,7 @@ def test_token_ids_are_no_way_past_a_defence(tmp_path: Path) -> None:
         {"model": "nobody"},
         {"stream": True},
         {"sampling_params": None},
-        {"sampling_params": {"max_tokens": 65}},
+        {"sampling_params": {"max_tokens": LONG + 1}},
         {"sampling_params": {"top_k": 5}},
         {"sampling_params": {"n": 0}},
         {"sampling_params": {"stop_token_ids": ["a"]}},

@@ -14,6 +14,7 @@ from ..sampling import ModelSampler, Sampling
 from ..sampling.local import LocalSampler
 from ..sampling.vllm import VllmSampler
 from ..settings import RolloutTraining
+from ..text.disk import remove
 from .fitting import OnPolicySettings, prompts_that_fit
 
 WRITTEN = ("text", "ids", "logprobs", "finished", "source", "blocked", "prompt_ids")
@@ -74,8 +75,10 @@ class Source:
 
 def _sampler(run: RunDir, policy: Policy, settings: OnPolicySettings) -> ModelSampler:
     """Who writes the completions, as the settings say."""
+    folder = run.path / "weights"
+    remove(folder)  # of a run that was stopped
     if isinstance(settings, RolloutTraining) and settings.sampler:
-        return VllmSampler(settings.sampler, policy, run.path / "weights")
+        return VllmSampler(settings.sampler, policy, folder)
     return LocalSampler.of(policy, slots=settings.sampling.slots, name="policy")
 
 
