@@ -70,6 +70,7 @@ def read(folder: Path, model: Any) -> tuple[str, dict[str, Tensor]]:
     for name in sums:
         try:
             raw = read_file(folder / name, most)
+            most -= len(raw)
             if _digest(raw) != sums[name]:
                 raise _refused(f"{name} is cut or changed: its SHA-256 is not the one that {NOTE} says")
             found |= load(raw)
