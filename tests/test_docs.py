@@ -76,6 +76,9 @@ SMALL = {
     "lecture": "",
     "lecture check": "",
     "lecture record": "",
+    # what it does with a server: tests/serve/test_updates.py
+    "alignlab rloo --model runs/sft --judge town:gold --out runs/by-server "
+    "--sampler http://127.0.0.1:8000/v1#policy": "--print-config",
     "reward-shift": "--prompts 6 --per_prompt 2 --best_of 2 --model.threads 1",
 }
 

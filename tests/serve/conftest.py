@@ -23,6 +23,7 @@ from alignlab.serve.command import bind
 from alignlab.serve.engine import Engine
 from alignlab.serve.running import Answering
 from alignlab.serve.server import Served, Server
+from alignlab.serve.updates import Updates
 from alignlab.settings import ServeSettings
 
 CONTEXT, END = 384, 256
@@ -80,17 +81,21 @@ class Running:
         policy: Policy,
         *,
         audit: Path | None = None,
+        updates: Path | None = None,
         key: str = "",
         stop: tuple[str, ...] = (),
         stacks: tuple[tuple[str, ...], ...] = ((),),
         **settings: Any,
     ) -> None:
-        self.settings = ServeSettings(port=0, **({"slots": 8, "max_new_tokens": 64} | settings))
+        self.settings = ServeSettings(**({"port": 0, "slots": 8, "max_new_tokens": 64} | settings))
         s = self.settings
         self.engine = Engine("tiny", policy, slots=s.slots, context=s.context, memory=s.memory * 1e9)
         served = {"+".join(("tiny", *stack)): Served(self.engine, stack) for stack in stacks}
-        self.server = Server(served, s, Audit(audit, bodies=s.audit_bodies), Access(key=key), stop=stop)
-        self.socket = bind("127.0.0.1", 0)
+        self.updates = Updates(self.engine, updates) if updates else None
+        self.server = Server(
+            served, s, Audit(audit, bodies=s.audit_bodies), Access(key=key), stop=stop, updates=self.updates
+        )
+        self.socket = bind("127.0.0.1", s.port)
         self.port = self.socket.getsockname()[1]
         self.ready = threading.Event()
         self.uvicorn = Answering(self.server, "")

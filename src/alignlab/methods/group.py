@@ -76,7 +76,7 @@ def train(
             Not asked where `kl_coef` is 0.
         judge: gives the score that is optimized; any judge will do.
         gold: a judge that knows the truth, logged beside the proxy and never optimized.
-        sampler: who writes the completions; None samples from the policy in this process.
+        sampler: who writes the completions; None = as the settings say.
 
     What the metrics mean: `rollouts.metrics`; `entropy` is in nats per token. What takes a forward pass is
     over the completions that were learnt from.

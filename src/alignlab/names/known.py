@@ -215,6 +215,15 @@ def chat_template(name: str) -> None:
         )
 
 
+def endpoint(name: str) -> None:
+    """The address of a model behind a server."""
+    from ..sampling.address import Address, is_endpoint
+
+    if not is_endpoint(name):
+        raise UserError(f"{name!r:.200} is no address of a server", remedy="http://host:port/v1#model")
+    Address.parse(name)
+
+
 def each(kind: Callable[[str], None]) -> Callable[[str], None]:
     """Several of a kind, comma separated."""
 
@@ -245,6 +254,7 @@ KINDS: dict[str, Callable[[str], None]] = {
     "writers": each(writer),
     "tracker": tracker,
     "chat-template": chat_template,
+    "endpoint": endpoint,
     "eval": run_of("eval"),
     "likelihood": run_of("likelihood"),
     "campaign": run_of("redteam"),

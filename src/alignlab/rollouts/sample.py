@@ -12,6 +12,9 @@ from ..records import Completion, Prompt
 from ..run import RunDir, at_step, derive_seed, ranks
 from ..sampling import ModelSampler, Sampling
 from ..sampling.local import LocalSampler
+from ..sampling.vllm import VllmSampler
+from ..settings import RolloutTraining
+from ..text.disk import remove
 from .fitting import OnPolicySettings, prompts_that_fit
 
 WRITTEN = ("text", "ids", "logprobs", "finished", "source", "blocked", "prompt_ids")
@@ -22,7 +25,7 @@ class Source:
     """Where a loop's completions come from: its policy as it is, on the prompts that fit (`dropped` did not).
 
     Args:
-        sampler: who writes the completions; None samples from the policy in this process.
+        sampler: who writes the completions; None = as the settings say.
     """
 
     def __init__(
@@ -38,7 +41,7 @@ class Source:
         self.prompts, self.dropped = prompts_that_fit(run, policy, prompts, settings)
         self.policy, self.seed = policy, seed
         self.sampling = Sampling.of(settings.sampling, settings.per_prompt)
-        self.sampler = sampler or LocalSampler.of(policy, slots=settings.sampling.slots, name="policy")
+        self.sampler = sampler or _sampler(run, policy, settings)
 
     def sample(self, count: int, step: int, *, draws: str = "rollout", at: int = -1) -> list[Completion]:
         """`per_prompt` completions of each of the step's prompts, side by side.
@@ -68,6 +71,15 @@ class Source:
 
     def close(self) -> None:
         self.sampler.close()
+
+
+def _sampler(run: RunDir, policy: Policy, settings: OnPolicySettings) -> ModelSampler:
+    """Who writes the completions, as the settings say."""
+    folder = run.path / "weights"
+    remove(folder)  # of a run that was stopped
+    if isinstance(settings, RolloutTraining) and settings.sampler:
+        return VllmSampler(settings.sampler, policy, folder)
+    return LocalSampler.of(policy, slots=settings.sampling.slots, name="policy")
 
 
 def _completion(prompt: Prompt, row: Sequence[Any]) -> Completion:

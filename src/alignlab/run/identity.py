@@ -21,6 +21,7 @@ _MACHINE_ONLY = {
     "shard",
     "workers",
     "endpoint",
+    "sampler",
     "tracker",
     "download",
     "keep_samples",

@@ -29,6 +29,7 @@ from ..records import Prompt
 from . import Sampling
 from .drawing import draw
 from .local import PREFILL_TOKENS, LocalSampler
+from .reading import reader_of
 from .shares import AHEAD, Share, Stream
 from .slab import Rows
 
@@ -84,11 +85,16 @@ class ContinuousSampler(LocalSampler):
         temperature: float,
         top_p: float,
         seed: int,
+        first: int = 0,
         top: int | None = None,
+        ends: frozenset[int] | None = None,
         owner: Any = None,
     ) -> list[Stream]:
         """Completions to be written, those of a prompt side by side; arguments and errors as in `sample`.
         Touches nothing: any thread may ask.
+
+        Args:
+            ends: tokens that end a completion; None = those of the sampler.
         """
         return [
             Stream(
@@ -101,8 +107,9 @@ class ContinuousSampler(LocalSampler):
                 top_p=top_p,
                 top=top,
                 owner=owner,
+                ends=self.end_ids if ends is None else ends,
             )
-            for s in self._sequences(prompts, Sampling(n, max_new_tokens, temperature, top_p), seed)
+            for s in self._sequences(prompts, Sampling(n, max_new_tokens, temperature, top_p), seed, first)
         ]
 
     def join(self, streams: Sequence[Stream]) -> None:
@@ -129,6 +136,14 @@ class ContinuousSampler(LocalSampler):
     def reset(self) -> None:
         """Forget everybody, and the slab."""
         self._rows, self._queue, self._slab = Rows(0, self.model.device), [], None
+
+    def read_anew(self) -> None:
+        """The model's weights are others now: keys and values are forgotten, and those who write go on once
+        they are read by the new weights, with what they wrote.
+        """
+        for stream in reversed(self._rows.sequences):
+            self._put_back(stream)
+        self._rows, self._slab, self._reader = Rows(0, self.model.device), None, reader_of(self.model)
 
     @torch.inference_mode()
     def step(self) -> list[Stream]:
@@ -194,11 +209,15 @@ class ContinuousSampler(LocalSampler):
             row = min(own, key=lambda row: len(self._rows.held[row].ids))
             last = self._rows.held[row]
             self._rows.drop([row])
-            # what is read of it now, nobody shares
-            last.prompt, self._prompts = self._prompts, self._prompts + 1
-            most.waiting.appendleft(last)
-            self._queue += [most] if most not in self._queue else []
+            self._put_back(last)
             rows[most] -= 1
+
+    def _put_back(self, stream: Stream) -> None:
+        """It waits for a row again, first of its request; what is read of it then, nobody shares."""
+        share = stream.share
+        stream.prompt, self._prompts = self._prompts, self._prompts + 1
+        share.waiting.appendleft(stream)
+        self._queue += [share] if share not in self._queue else []
 
     def _count(self, advanced: Sequence[Stream]) -> None:
         """Tokens that were written, for those whose they are and for all who are here."""
@@ -298,7 +317,7 @@ class ContinuousSampler(LocalSampler):
             if not stream.broken:
                 stream.ids.append(token)
                 stream.logprobs.append(logprob)
-                stream.finished = token in self.end_ids
+                stream.finished = token in stream.ends
         return ids_N
 
     def _keep_likeliest(self, streams: list[Stream], logits_NV: Tensor, ids_N: Tensor) -> None:

@@ -24,8 +24,6 @@ from torch import Tensor
 from ..errors import ConfigError, DataError, GuardStop, ModelError
 from ..models import adapters, shards
 from ..models.attention import use_plain_attention
-from ..models.chat import completion_ids, open_turn, prompt_ids, text_ids
-from ..models.chat_template import text_of
 from ..models.devices import BIG
 from ..models.policy import Policy
 from ..models.products import width
@@ -34,6 +32,7 @@ from . import Sampling
 from .drawing import draw
 from .reading import Reader, reader_of
 from .slab import Rows, Slab, Writing
+from .words import ids_of, said_in, text_behind
 
 PREFILL_TOKENS = 4096  # prompts are prefilled together up to this many tokens, padding included
 
@@ -104,7 +103,7 @@ class LocalSampler:
         otherwise.
         """
         context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        return not context or len(self._ids(prompt)) + max_new_tokens <= context
+        return not context or len(ids_of(self.tokenizer, prompt)) + max_new_tokens <= context
 
     def close(self) -> None:
         """Give the slab's memory back; the next call makes a new one."""
@@ -181,23 +180,8 @@ class LocalSampler:
                 said = text
 
     def _text(self, sequence: Writing) -> str:
-        """What was written, special tokens and all, without the end token; after words that the assistant had
-        said already, so that the two together read as one (a space between them is kept).
-        """
-        ids = sequence.ids[:-1] if sequence.finished else sequence.ids
-        whole = text_of(self.tokenizer, sequence.said + ids)
-        if not sequence.said:
-            return whole
-        return whole.removeprefix(text_of(self.tokenizer, sequence.said))
-
-    def _ids(self, prompt: Prompt | list[int] | str) -> list[int]:
-        return (
-            prompt_ids(self.tokenizer, prompt)
-            if isinstance(prompt, Prompt)
-            else text_ids(self.tokenizer, prompt)
-            if isinstance(prompt, str)
-            else list(prompt)
-        )
+        """What was written: see `words.text_behind`."""
+        return text_behind(self.tokenizer, sequence.said, sequence.ids, finished=sequence.finished)
 
     def _sequences(
         self, prompts: Sequence[Prompt | list[int] | str], sampling: Sampling, seed: int, first: int = 0
@@ -207,13 +191,7 @@ class LocalSampler:
         context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         sequences = []
         for i, prompt in enumerate(prompts):
-            ids = self._ids(prompt)
-            opened, words = open_turn(prompt) if isinstance(prompt, Prompt) else (prompt, "")
-            said = (
-                completion_ids(self.tokenizer, opened, words, finished=False)
-                if words and isinstance(opened, Prompt)
-                else []
-            )
+            ids, said = ids_of(self.tokenizer, prompt), said_in(self.tokenizer, prompt)
             if not ids:
                 raise DataError(
                     "a prompt holds no tokens",

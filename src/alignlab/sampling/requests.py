@@ -58,6 +58,13 @@ class Server:
         """The body of a 200. Raises TryAgain, Filtered, or UserError for a request that the server will never
         take.
         """
+        return self._asked(path, data)
+
+    def get(self, path: str) -> bytes:
+        """As `post`, without a body."""
+        return self._asked(path, None)
+
+    def _asked(self, path: str, data: bytes | None) -> bytes:
         status, headers, body = self._exchange(path, data)
         if len(body) > MOST_BYTES:
             raise TryAgain(f"more than {MOST_BYTES} bytes", rubbish=True)
@@ -76,7 +83,7 @@ class Server:
             raise self._no_entry(status, words)
         raise self._refusal(status, words, path, headers.get("Location", "nowhere"))
 
-    def _exchange(self, path: str, data: bytes) -> tuple[int, Message, bytes]:
+    def _exchange(self, path: str, data: bytes | None) -> tuple[int, Message, bytes]:
         """Status, headers and body of the answer, whole and in time. Raises TryAgain."""
         address, timeout = self.address, self.settings.timeout
         kind = HTTPSConnection if address.secure else HTTPConnection
@@ -99,7 +106,8 @@ class Server:
             watch = threading.Timer(timeout, cut, [connection.sock])
             watch.daemon = True
             watch.start()
-            connection.request("POST", address.path + path, body=data, headers=headers)
+            method = "GET" if data is None else "POST"
+            connection.request(method, address.path + path, body=data, headers=headers)
             response = connection.getresponse()
             body = _body_of(response)
             if late.is_set():

@@ -38,6 +38,7 @@ class Stream(Writing):
         broken: the model's logits were not finite, and there is no more.
         owner: whose it is.
         share: the request that it is part of.
+        ends: tokens that end it.
     """
 
     temperature: float = 1.0
@@ -47,6 +48,7 @@ class Stream(Writing):
     broken: bool = False
     owner: Any = None
     share: Share = field(default_factory=Share)
+    ends: frozenset[int] = frozenset()
 
     @property
     def done(self) -> bool:

@@ -19,10 +19,12 @@ from starlette.routing import Route
 from .exchange import Exchange
 from .refusal import Refusal
 from .server import Server
+from .vllm_routes import vllm_routes
 
 
 def application(server: Server) -> Starlette:
     """The application around a server's models."""
+    updates = server.updates
     return Starlette(
         routes=[
             Route("/v1/models", partial(_models, server)),
@@ -30,6 +32,7 @@ def application(server: Server) -> Starlette:
             Route("/health", partial(_health, server)),
             Route("/v1/chat/completions", partial(_post, server, chat=True), methods=["POST"]),
             Route("/v1/completions", partial(_post, server, chat=False), methods=["POST"]),
+            *(vllm_routes(server, updates) if updates else ()),
         ],
         exception_handlers={Refusal: _refused, HTTPException: _no_route},
     )

@@ -19,9 +19,9 @@ def choices_of(ask: Ask, engine: Engine, job: Job, rows: Sequence[list[int]]) ->
     for place, prompt in enumerate(ask.prompts):
         before, read = "", []
         if ask.echo:
-            before = engine.echo(prompt)
+            before = engine.spelling.echo(prompt)
         if job.rows:
-            read = engine.read(prompt, rows[place], job.likelihoods[place])
+            read = engine.spelling.read(prompt, rows[place], job.likelihoods[place])
         for i in range(place * ask.n, (place + 1) * ask.n):
             choice = Choice(i, before, "length")
             if ask.top is not None and not ask.stream:
@@ -29,7 +29,7 @@ def choices_of(ask: Ask, engine: Engine, job: Job, rows: Sequence[list[int]]) ->
             if job.writings:  # there are none of no tokens
                 writing = job.writings[i]
                 if choice.tokens is not None:
-                    choice.tokens += engine.written(writing, at=len(before))
+                    choice.tokens += engine.spelling.written(writing, at=len(before))
                 choice.text, choice.reason = before + writing.text, writing.reason
             choices.append(choice)
     return choices

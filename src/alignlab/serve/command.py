@@ -32,6 +32,8 @@ def serve(*, models: str | list[str], settings: ServeSettings, as_json: bool) ->
     check(settings)
     key, stop = read_key(settings), read_stops(settings)
     served = named([models] if isinstance(models, str) else models)
+    if settings.updates:
+        check_updates(settings.updates, [model for model, _ in served.values()])
     local = is_loopback(resolved(settings.host, settings.port)[4][0])
     if not local and not key:
         raise ConfigError(
@@ -42,13 +44,19 @@ def serve(*, models: str | list[str], settings: ServeSettings, as_json: bool) ->
             ),
         )
     with bind(settings.host, settings.port) as bound:
-        from .running import Answering, load
+        from .running import Answering, load, updates_of
         from .server import Server
 
         audit = Audit(Path(settings.audit) if settings.audit else None, bodies=settings.audit_bodies)
         hosts = [settings.host, *by_comma(settings.allowed_hosts)]
+        loaded = load(served, settings)
         server = Server(
-            load(served, settings), settings, audit, Access(key=key, names=hosts, local=local), stop=stop
+            loaded,
+            settings,
+            audit,
+            Access(key=key, names=hosts, local=local),
+            stop=stop,
+            updates=updates_of(loaded, settings),
         )
         port = bound.getsockname()[1]
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -86,6 +94,20 @@ def check(settings: ServeSettings) -> None:
     if settings.audit_bodies and not settings.audit:
         raise ConfigError(
             "audit_bodies without an audit log means nothing", remedy="--audit FILE.jsonl, or leave it out"
+        )
+
+
+def check_updates(folder: str, models: Sequence[str]) -> None:
+    """Raises ConfigError: no such folder, or several models."""
+    if not Path(folder).is_dir():
+        raise ConfigError(
+            f"updates = {folder!r:.200} is no folder",
+            remedy="the folder below which trainers write weights, such as runs",
+        )
+    if len(set(models)) > 1:
+        raise ConfigError(
+            f"updates are for one model, and {len(set(models))} are served",
+            remedy="a server for each model whose weights change",
         )
 
 

@@ -9,22 +9,22 @@ from __future__ import annotations
 import threading
 import traceback
 from collections import Counter, deque
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import TypeVar
 
 from ..errors import UserError
-from ..models.chat import open_turn, prompt_ids, text_ids
-from ..models.chat_template import begin_ids, text_of
+from ..models.chat import prompt_ids, text_ids
 from ..models.likelihood import TOKENS, Likelihood
 from ..models.policy import Policy, context_of
 from ..records import Prompt
 from ..sampling.continuous import ContinuousSampler
-from .documents import Token
-from .places import Name, Names, Places, spans, tail
+from .places import Places, tail
 from .refusal import Refusal
+from .spelling import Spelling
 from .writing import Job, Piece, Tell, Writing
 
-NEVER = -9999.0  # log-probability of what cannot be, which JSON cannot say; OpenAI's API writes the same
+T = TypeVar("T")
 
 
 class Engine:
@@ -38,7 +38,7 @@ class Engine:
 
     def __init__(self, name: str, policy: Policy, *, slots: int, context: int, memory: float) -> None:
         self.name, self.tokenizer, self.model = name, policy.tokenizer, policy.model
-        self.names = Names(policy.tokenizer)
+        self.spelling = Spelling(policy.tokenizer)
         # behind a begin token stands another text
         end_ids = policy.end_ids | {policy.tokenizer.bos_token_id} - {None}
         self.sampler = ContinuousSampler(
@@ -50,6 +50,8 @@ class Engine:
         self._gone: deque[Job] = deque()
         self._jobs: set[Job] = set()
         self._scoring: deque[Job] = deque()
+        self._orders: deque[Callable[[], None]] = deque()
+        self.held = self.paused = False  # newcomers wait; and nobody writes
         self._wake, self._closing = threading.Condition(), False
         self._thread = threading.Thread(target=self._run, name=f"engine {name}", daemon=True)
         self._thread.start()
@@ -93,6 +95,8 @@ class Engine:
         temperature: float,
         top_p: float,
         seed: int,
+        first: int = 0,
+        ends: frozenset[int] | None = None,
         stop: Sequence[str] = (),
         top: int | None = None,
         echo: bool = False,
@@ -105,8 +109,8 @@ class Engine:
 
         Completions are cut where the context ends behind the longest row. A completion whose row `goes_on` is
         text that goes on from the row's: a tokenizer whose words carry their space drops that of a text's
-        first word, and this one is not the first. With `pieces` it is told as it is written. Raises Refusal:
-        a row leaves no room for one.
+        first word, and this one is not the first. With `pieces` it is told as it is written; `first` and
+        `ends` as in `ContinuousSampler.streams`. Raises Refusal: a row leaves no room for one.
         """
         room = min(max_tokens, self.context - max(map(len, rows)))
         if max_tokens and room < 1:
@@ -122,7 +126,15 @@ class Engine:
         streams, writings = [], []
         if room > 0:
             streams = self.sampler.streams(
-                list(rows), n=n, max_new_tokens=room, temperature=temperature, top_p=top_p, seed=seed, top=top
+                list(rows),
+                n=n,
+                max_new_tokens=room,
+                temperature=temperature,
+                top_p=top_p,
+                seed=seed,
+                first=first,
+                top=top,
+                ends=ends,
             )
         for i, stream in enumerate(streams):
             stream.said = []
@@ -142,10 +154,44 @@ class Engine:
         self._end(job, _leaving())
 
     def cancel(self, job: Job) -> None:
-        """Nobody waits for it any more: its slots are free at the next step."""
+        """Nobody waits for it any more: its slots are free at the next step, if it is not over."""
+        if job.finished.is_set():
+            return
         with self._wake:
             self._gone.append(job)
             self._wake.notify()
+
+    def between_steps(self, order: Callable[[], T]) -> Future[T]:
+        """Have something done by the engine's thread, where no step is under way."""
+        done: Future[T] = Future()
+
+        def work() -> None:
+            try:
+                done.set_result(order())
+            except Exception as error:
+                done.set_exception(error)
+
+        with self._wake:
+            if self._closing:
+                done.set_exception(_leaving())
+            else:
+                self._orders.append(work)
+                self._wake.notify()
+        return done
+
+    def pause(self, mode: str) -> None:
+        """Newcomers wait until `held` is taken away. Of what is being answered `keep` goes on then, `wait` is
+        answered first, and `abort` ends as it is (reason "abort"). Of the engine's thread.
+        """
+        self.held = True
+        if mode == "abort":
+            for job in list(self._jobs):
+                self._break_off(job)
+        self.paused = self.paused or mode == "keep"
+
+    def resume(self) -> None:
+        """Go on. Of the engine's thread."""
+        self.held = self.paused = False
 
     def close(self) -> None:
         """End every job with an error and the thread with them."""
@@ -154,110 +200,51 @@ class Engine:
             self._wake.notify()
         self._thread.join()
 
-    def echo(self, prompt: Prompt | list[int] | str) -> str:
-        """A prompt as it is given back: a text as it came, ids as the tokenizer reads them, of a chat the
-        turn that is gone on with.
-        """
-        if isinstance(prompt, Prompt):
-            return open_turn(prompt)[1]
-        return prompt if isinstance(prompt, str) else text_of(self.tokenizer, prompt)
-
-    def written(self, writing: Writing, *, at: int = 0) -> list[Token]:
-        """Tokens of a completion that were not handed out yet: those that begin in the text shown, and at its
-        end all, unless a stop text ended it.
-
-        Args:
-            at: where the completion begins in the text that is given.
-        """
-        stream, places, tokens = writing.stream, writing.places, []
-        whole = writing.reason is not None and (stream.finished or writing.reason == "length")
-        while writing.handed < len(stream.told) and (whole or places.at < len(writing.text)):
-            token, (logprob, best) = stream.ids[writing.handed], stream.told[writing.handed]
-            start, piece = places.next(token, writing.text)
-            place = at + min(start, len(writing.text))
-            tokens.append(self._token(token, logprob, best, at=place, piece=piece))
-            writing.handed += 1
-        return tokens
-
-    def read(
-        self, prompt: Prompt | list[int] | str, row: Sequence[int], likelihood: Likelihood
-    ) -> list[Token]:
-        """Tokens of a prompt, whose ids are `row`; of a chat those of the turn that is gone on with. Those
-        that were put before a text (a begin token) are no part of it: they are empty.
-        """
-        text, before, skipped = self.echo(prompt), 0, 0
-        if isinstance(prompt, Prompt):
-            skipped = len(prompt_ids(self.tokenizer, open_turn(prompt)[0]))
-        elif isinstance(prompt, str):
-            before = len(begin_ids(self.tokenizer))
-        row = row[skipped:]
-        places = [(0, "")] * before + self._placed(row[before:], text)
-        tokens = []
-        for token, logprob, best, (at, piece) in zip(
-            row, likelihood.logprobs[skipped:], likelihood.top[skipped:], places, strict=True
-        ):
-            tokens.append(self._token(token, logprob, best, at=min(at, len(text)), piece=piece))
-        return [replace(token, name=Name.of("")) for token in tokens[:before]] + tokens[before:]
-
-    def _placed(self, ids: Sequence[int], text: str) -> list[tuple[int, str]]:
-        """Where each token begins in the text, and its piece of it: as they are decoded, if that is the text,
-        else as the tokenizer cut it up.
-        """
-        if text_of(self.tokenizer, ids) != text:
-            cut = spans(self.tokenizer, text)
-            if cut is not None and len(cut) == len(ids):
-                return cut
-        places = Places(self.tokenizer)
-        return [places.next(token, text) for token in ids]
-
-    def _token(
-        self, token: int, logprob: float | None, best: Sequence[tuple[int, float]], *, at: int, piece: str
-    ) -> Token:
-        """A token by its piece of the text, and the likeliest in its place by names that fit: without the
-        blank that it lost at the beginning of the text.
-        """
-        name = plain = self.names[token]
-        if not plain.text.startswith("bytes:") and (piece or not plain.text.strip(" ")):
-            name = Name.of(piece)
-        lost = plain.text.startswith(" ") and not name.text.startswith(" ")
-
-        def beside(other: int) -> Name:
-            if other == token:
-                return name
-            known = self.names[other]
-            if lost and known.text.startswith(" ") and known.text != " ":
-                return Name.of(known.text[1:])
-            return known
-
-        if logprob is not None:
-            logprob = max(logprob, NEVER)
-        return Token(name, logprob, [(beside(other), max(value, NEVER)) for other, value in best], at)
-
     def _run(self) -> None:
         while True:
             with self._wake:
-                while not (self._inbox or self._gone or self._jobs or self._closing):
+                while not (self._orders or self._gone or self._closing or self._has_work()):
                     self._wake.wait()
                 if self._closing:
-                    left = [*self._jobs, *self._inbox]
+                    left, orders = [*self._jobs, *self._inbox], list(self._orders)
                     break
-                new, gone = list(self._inbox), list(self._gone)
-                self._inbox.clear()
+                new = [] if self.held else list(self._inbox)
+                gone, orders = list(self._gone), list(self._orders)
+                if new:
+                    self._inbox.clear()
                 self._gone.clear()
+                self._orders.clear()
             try:
                 for job in new:
                     self._begin(job)
                 for job in gone:
                     self._give_up(job)
-                self._score()
-                self._step()
+                for order in orders:
+                    order()
+                if not self.paused:
+                    self._score()
+                    self._step()
             # a bug, or memory that ran out: whoever waits is told, and the next ones find the engine ready
             except Exception as error:
                 traceback.print_exc()
                 self._fail_all(error)
+            self.paused = self.paused or (self.held and not self._jobs)
         self.sampler.reset()
         for job in left:
             self._end(job, _leaving())
+        for order in orders:
+            order()
+
+    def _has_work(self) -> bool:
+        return not self.paused and bool(self._jobs or (self._inbox and not self.held))
+
+    def _break_off(self, job: Job) -> None:
+        """End a job with what it has; one whose rows are not all scored ends in an error."""
+        self.sampler.leave(job.streams)
+        self._scoring = deque(other for other in self._scoring if other is not job)
+        pieces = [(w, w.break_off(self.sampler), w.reason) for w in job.writings if not w.reason]
+        unread = len(job.likelihoods) < len(job.rows)
+        self._end(job, Refusal(503, "the server was paused; ask again") if unread else None, pieces)
 
     def _begin(self, job: Job) -> None:
         self._jobs.add(job)
@@ -268,6 +255,8 @@ class Engine:
             self._end(job, None)
 
     def _give_up(self, job: Job) -> None:
+        with self._wake:  # it may still be waiting to be begun, while newcomers are held
+            self._inbox = deque(other for other in self._inbox if other is not job)
         if job in self._jobs:
             self.sampler.leave(job.streams)
             self._scoring = deque(other for other in self._scoring if other is not job)

@@ -108,7 +108,7 @@ class Exchange:
 
     def _let_in(self) -> None:
         server = self.server
-        server.access.check(self.request.headers)
+        server.let_in(self.request.headers)
         if server.active >= server.settings.queue:
             raise Refusal(
                 429,
@@ -117,15 +117,11 @@ class Exchange:
                 kind="rate_limit_error",
                 retry_after=1,
             )
-        if server.audit.broken:
-            server.audit.try_again()
-        if server.audit.broken:
-            raise Refusal(
-                503, "the audit log cannot be written, and nothing is answered without it", retry_after=30
-            )
-        if (
-            kind := self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        ) != "application/json":
+        self._must_be_json()
+
+    def _must_be_json(self) -> None:
+        kind = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
             raise Refusal(415, f"the content type is {json.dumps(kind)[:60]}; send application/json")
 
     async def _answer(self) -> None:
@@ -237,13 +233,9 @@ class Exchange:
         try:
             if ask.stream:
                 await self._stream(ask, engine, job, box)
-            while not box.over:
-                await box.next()
+            await self._over(job, box)
         finally:
-            if not job.finished.is_set():
-                engine.cancel(job)
-        if job.error:
-            raise job.error
+            engine.cancel(job)
         choices = await asyncio.to_thread(choices_of, ask, engine, job, rows)
         counted = usage(sum(map(len, rows)), sum(len(stream.ids) for stream in job.streams))
         self._account(choices, counted)
@@ -252,6 +244,13 @@ class Exchange:
         else:
             body = await asyncio.to_thread(lambda: as_json(self.reply.document(ask, choices, counted)))
             await self.reply.whole(200, body)
+
+    async def _over(self, job: Job, box: Mailbox) -> None:
+        """Until a job is over. Raises what it ended in."""
+        while not box.over:
+            await box.next()
+        if job.error:
+            raise job.error
 
     def _most(self, ask: Ask) -> int:
         most = self.server.settings.max_new_tokens
@@ -266,7 +265,7 @@ class Exchange:
         await self.reply.open(ask, engine)
         while box.pieces or not box.over:
             for writing, piece, reason in await box.next():
-                tokens = None if ask.top is None else engine.written(writing)
+                tokens = None if ask.top is None else engine.spelling.written(writing)
                 await self.reply.piece(ask, Choice(places[id(writing)], piece, reason, tokens))
 
     async def _defended(self, ask: Ask, served: Served, rows: list[list[int]], box: Mailbox) -> None:

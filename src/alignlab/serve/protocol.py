@@ -191,7 +191,7 @@ def read_ask(row: Mapping[str, Any], *, chat: bool) -> Ask:
         max_tokens=max_tokens,
         temperature=number(row, "temperature", 1.0, 0.0, 2.0),
         top_p=number(row, "top_p", 1.0, 0.0, 1.0, above=True),
-        seed=_seed(row),
+        seed=read_seed(row),
         stop=stops(row),
         top=top(row, chat=chat),
         echo=echo,
@@ -207,7 +207,7 @@ def _opened(prompts: Sequence[Prompt | list[int] | str]) -> bool:
     return last is not None and last.role == "assistant" and last.content != ""
 
 
-def _seed(row: Mapping[str, Any]) -> int:
+def read_seed(row: Mapping[str, Any]) -> int:
     """What is asked for, or any."""
     if row.get("seed") is None:
         return secrets.randbits(31)

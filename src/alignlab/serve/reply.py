@@ -48,7 +48,7 @@ class Reply:
             if ask.chat:
                 await self._event(opening(ask, i, id=self.id, created=self.created))
             if ask.echo:
-                await self.piece(ask, Choice(i, engine.echo(ask.prompts[i // ask.n]), None))
+                await self.piece(ask, Choice(i, engine.spelling.echo(ask.prompts[i // ask.n]), None))
 
     async def piece(self, ask: Ask, choice: Choice) -> None:
         """More of one completion of a stream."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from .. import names
 from ..defences.middleware import build
@@ -15,6 +16,7 @@ from .app import application
 from .engine import Engine
 from .server import Served, Server
 from .targets import EngineTarget
+from .updates import Updates
 
 LAST_SECONDS = 10.0  # answers that are under way may take so long to end when the server is told to
 PARTING_SECONDS = 1.0  # then they end in an error, which their clients may take so long to take
@@ -46,6 +48,13 @@ class Answering(Announcing):
         for connection in list(self.server_state.connections):
             if transport := connection.transport:
                 transport.abort()
+
+
+def updates_of(served: Mapping[str, Served], settings: ServeSettings) -> Updates | None:
+    """How the weights of the one model change, if they may."""
+    if not settings.updates:
+        return None
+    return Updates(next(iter(served.values())).engine, Path(settings.updates))
 
 
 def load(asked: Mapping[str, tuple[str, Sequence[str]]], settings: ServeSettings) -> dict[str, Served]:

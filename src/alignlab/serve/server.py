@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from starlette.datastructures import Headers
+
 from ..defences.middleware import DEFENCES, build
 from ..models.chat_template import template_of
 from ..sampling import Sampler
@@ -20,6 +22,7 @@ from .audit import Audit
 from .engine import Engine
 from .refusal import Refusal
 from .targets import Door
+from .updates import Updates
 
 MOST_STACKS = 64  # of defences that are kept built
 
@@ -38,6 +41,7 @@ class Server:
     Args:
         access: who is let in.
         stop: texts that end a completion where the client names none.
+        updates: how the weights of the model change; None = they do not.
     """
 
     def __init__(
@@ -48,9 +52,11 @@ class Server:
         access: Access,
         *,
         stop: Sequence[str] = (),
+        updates: Updates | None = None,
     ) -> None:
         self.served, self.stop = dict(served), tuple(stop)
         self.settings, self.audit, self.access = settings, audit, access
+        self.updates = updates
         self.active = self.answered = 0
         self.since = int(time.time())
         self.doors: dict[tuple[str, tuple[str, ...]], tuple[Door, Sampler]] = {}
@@ -67,6 +73,16 @@ class Server:
         self.end()
         self.threads.shutdown(wait=True, cancel_futures=True)
         self.audit.close()
+
+    def let_in(self, headers: Headers) -> None:
+        """Raises Refusal: as `Access.check`, or 503, the audit log cannot be written."""
+        self.access.check(headers)
+        if self.audit.broken:
+            self.audit.try_again()
+        if self.audit.broken:
+            raise Refusal(
+                503, "the audit log cannot be written, and nothing is answered without it", retry_after=30
+            )
 
     def find(self, name: str, header: str) -> Served:
         """The model of a name such as `M+self-reminder`, in its own defences and those that name and header

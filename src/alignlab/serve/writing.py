@@ -11,8 +11,8 @@ from .places import Places
 
 
 class Writing:
-    """One completion of a job: its text as far as it may be shown, and why it ended ("stop", "length"; None =
-    it goes on).
+    """One completion of a job: its text as far as it may be shown, and why it ended ("stop", "length",
+    "abort"; None = it goes on).
 
     A text in `stop` ends it and is left out. Until then no piece is shown that may turn out to be the
     beginning of one, nor half of a character.
@@ -39,6 +39,14 @@ class Writing:
         else:
             text = text.rstrip("\ufffd")  # bytes of a character whose rest is still to come
             text = text[: len(text) - max((_overlap(text, stop) for stop in self.stop), default=0)]
+        return self._shown(text)
+
+    def break_off(self, sampler: ContinuousSampler) -> str:
+        """It ends as it is: what can be shown more of it."""
+        self.reason = "abort"
+        return self._shown(sampler.text(self.stream))
+
+    def _shown(self, text: str) -> str:
         if not self.pieces:
             self.text = text
             return ""

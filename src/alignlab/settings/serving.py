@@ -56,6 +56,11 @@ class ServeSettings:
     memory: float = setting(
         2.0, "GB that keys and values of the completions being written may take; further ones wait", above=0
     )
+    updates: str = setting(
+        "",
+        "vLLM's routes for a trainer: token ids in and out, pause and resume, and weights from folders below "
+        "this one, by whoever may call the server; empty = none of them",
+    )
     audit: str = setting("", "a JSONL file that gets a line for each request; empty = none")
     audit_bodies: bool = setting(False, "the audit log holds prompts and completions too")
     model: ModelSettings = field(default_factory=ModelSettings)

@@ -253,6 +253,12 @@ class RolloutTraining(PromptTraining):
     changes nothing that is learnt.
     """
 
+    sampler: str = setting(
+        "",
+        "who writes the completions: http://host:port/v1#model, a server of `alignlab serve MODEL --updates "
+        "FOLDER` (--out lies below FOLDER) or vLLM; empty = the policy itself, in this process",
+        names="endpoint",
+    )
     keep_samples: Literal["all", "few"] = setting(
         "all",
         "completions that are kept in samples.jsonl: all until the file has 200 MB, or the few that a report "
