@@ -34,6 +34,7 @@ SMALL = {
     "collect --kind self-instruct": "--demonstrations 8 --rounds 2 --batch 16 --model.threads 1",
     "eval": "--prompts 12 --model.threads 1",
     "plan": "",
+    "lecture machine": "",
     "town check": "--count 60",
     "chat": "",
     "report": "",
