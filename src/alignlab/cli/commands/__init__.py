@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .command import Command, Option, imported
+from .exercises import EXERCISE
 from .lecture import LECTURE
 from .look import LOOK
 from .measure import MEASURE, STUDY
@@ -17,7 +18,7 @@ from .train import TRAIN
 __all__ = ["COMMANDS", "Command", "Option", "imported"]
 
 COMMANDS: dict[str, Command] = (
-    TRAIN | PRINCIPLED | MEASURE | RED_TEAM | STUDY | SERVE | STUDIO | LECTURE | LOOK
+    TRAIN | PRINCIPLED | MEASURE | RED_TEAM | STUDY | SERVE | STUDIO | EXERCISE | LECTURE | LOOK
 )
 """In the order in which `alignlab --help` shows them."""
 SWEEP = (

@@ -1,0 +1,28 @@
+"""Writes recorded.json: a training by each wrong solution that only it shows, and by honest ones.
+
+python -m tests.exercises.record ex3
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from alignlab.course.exercises import catalogue
+
+from ..course.grade.solutions import ROOT, grade_of, honest, wrong
+
+
+def main(name: str) -> None:
+    exercise, rows = catalogue.exercise(name), {}
+    texts = {solution.name: solution.text for solution in wrong(name) if solution.training}
+    texts |= {path.stem: path.read_text(encoding="utf-8") for path in honest(name)}
+    for solution, text in texts.items():
+        rows[solution] = grade_of(exercise, text).trained
+        rows[solution].pop("digests", None)
+    text = json.dumps(rows, indent=1, default=str)
+    (ROOT / name / "recorded.json").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
