@@ -99,7 +99,7 @@ def opened(named: str) -> Work:
     if not (folder / STATE).exists():
         raise UserError(
             f"{named} is no folder of an exercise",
-            remedy=f"alignlab exercise start {next(iter(catalogue.TITLES))} --id NAME",
+            remedy="alignlab exercise start ex3 --id NAME; of all hand-ins of a folder: --csv class.csv",
         )
     try:
         state = json.loads(read_text(folder / STATE))

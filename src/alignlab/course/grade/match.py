@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -156,11 +157,22 @@ def judged(
         return Finding(
             f"{function.name} {_stopped(first.error)}", fingerprint=_hash(first.error.split(":")[0])
         )
+    if all(answer.value is None for answer in answers):
+        return Finding(f"{function.name} gives back nothing yet", unwritten=True)
     if any(numbers is None for numbers in said):
         return Finding(f"{function.name} gives back something that is no number")
     example = smallest(function, asked, cases[wrong[0]], gradient)
     found = Finding(f"{function.name} differs on {len(wrong)} of {len(cases)} inputs", example)
-    return named(function, asked, cases, answers, found)
+    found = named(function, asked, cases, answers, found)
+    ours = parts(function, oracle(function, cases[wrong[0]]), gradient)
+    mine, right = _shapes(said[wrong[0]]), _shapes(ours)
+    if not found.mistakes and mine != right:
+        return replace(found, text=f"{function.name} gives {mine}, where {right} is asked for")
+    return found
+
+
+def _shapes(numbers: list[Tensor] | None) -> str:
+    return " and ".join(str(tuple(part.shape)) for part in numbers or ())
 
 
 def _stopped(error: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .exercise import REPORT_POINTS, Finding
+from .exercise import PASS_MARK, REPORT_POINTS, Finding
 from .grading import Grade, Verdict
 from .match import SURE
 
@@ -25,7 +25,7 @@ def hints(folder: Path) -> dict[str, Any]:
 
 def said(grade: Grade, words: Mapping[str, Any], levels: Mapping[str, int]) -> str:
     """The grade as a student reads it."""
-    lines = [f"{grade.exercise}, {grade.student or 'nobody by name'}: {grade.points:g} of 100 points", ""]
+    lines = [f"{grade.exercise}, {grade.student}: {grade.points:g} of 100 points, {PASS_MARK} pass", ""]
     if grade.broken:
         lines += [f"  {grade.broken}", ""]
     for v in grade.verdicts:

@@ -34,6 +34,7 @@ EXERCISE = Exercise(
         "order": "",
         "prediction": "",
         "penalty": "",
+        "town": "",
         "mind": "",
     },
     others=("train",),

@@ -32,7 +32,7 @@ class Watched(toy.Task):
         self._looked_at: dict[int, Tensor] = {}
 
     def logits(self, table_PSV: Tensor, prompts_B: Tensor, ids_Bt: Tensor) -> Tensor:
-        if self.table is None or not torch.equal(table_PSV, self._ref_PSV):
+        if self.table is None or not torch.equal(table_PSV.to(self._ref_PSV.dtype), self._ref_PSV):
             self.table = table_PSV
         if table_PSV.is_leaf and table_PSV.requires_grad and id(table_PSV) not in self._looked_at:
             self._looked_at[id(table_PSV)] = table_PSV
@@ -99,6 +99,8 @@ def drive(student: ModuleType, given: dict[str, Any]) -> dict[str, Any]:
         table = student.train(task, settings)
     finally:
         student.policy_loss, student.shaped_rewards = loss, rewards  # type: ignore[attr-defined]
+    if not isinstance(table, Tensor):
+        raise TypeError("train gives back no table")
     saw |= {"steps": task.steps, "backwards": task.backwards, "kept": task.kept}
     return {
         "table_PSV": table.detach(),
