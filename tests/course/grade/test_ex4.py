@@ -21,7 +21,7 @@ from alignlab.course.grade.folder import start
 from alignlab.course.grade.runner import Here
 from alignlab.town.tasks import Request
 
-from .solutions import findings, grade_of, module, recorded, right, wrong
+from .solutions import findings, grade_of, module, quick, recorded, right, wrong
 
 RIGHT = right("ex4").read_text(encoding="utf-8")
 MINE = (right("ex4").parent / "constitution.toml").read_text(encoding="utf-8")
@@ -60,6 +60,13 @@ def test_what_is_wrong_beside_the_functions_is_said() -> None:
     ):
         finding = grade_of(EXERCISE, RIGHT, beside, trained=recorded("ex4")["one_round"]).verdicts[0].finding
         assert finding and word in finding.text
+
+
+def test_examples_are_short_enough_to_read() -> None:
+    for solution in wrong("ex4"):
+        if not solution.training:
+            [finding] = [v.finding for v in grade_of(quick(EXERCISE), solution.text).verdicts if v.finding]
+            assert 2 <= len(finding.example) <= 12 and max(map(len, finding.example)) < 600, solution.name
 
 
 def test_the_editor_knows_what_is_said_of_the_twelve() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...grade.exercise import Exercise, Property
-from .checks import agrees_played, critiques, harm, linted, look_alikes, predictions
+from .checks import critiques, harm, linted, look_alikes, predictions
 from .files import CONSTITUTION, PREDICTIONS
 from .oracle import BEFORE_AFTER, CHAIN, KEEP
+from .played import agrees_played
 
 FOLDER = Path(__file__).parent
 EXERCISE = Exercise(

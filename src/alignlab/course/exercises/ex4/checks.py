@@ -5,7 +5,7 @@ which principle fires, and what a chain leaves of harm and of what only looks li
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,9 +21,8 @@ from ....run import derive_seed
 from ....town import answers, columns, flaws, tasks
 from ....town.tasks import Request
 from ....town.world import TOPICS
-from ...grade.exercise import NOTHING, Finding, Function
-from ...grade.match import judged, separating
-from ...grade.runner import Answer, Asked, Case, Here
+from ...grade.exercise import NOTHING, Finding
+from ...grade.runner import Asked, Here
 from ..town import prompts
 from . import driver
 from .critics import Critic, Question, breach, critic, fired, town
@@ -42,32 +41,6 @@ GOOD = ("no-harm", "kindness", "say-no", "council", "others")
 RIGHT_CHAIN = SimpleNamespace(chain=partial(revised, but=NOTHING), keep=keep)
 LINTED = {"vacuous": "vacuous", "conflicting": "contradiction", "duplicate": "thrice-the-same"}
 """Which mistake a finding of lint is."""
-
-
-class Played:
-    """A student's functions as the driver plays them."""
-
-    def __init__(self, asked: Asked) -> None:
-        self.asked = asked
-
-    def calls(self, function: str, cases: Sequence[Case], gradient: str = "") -> list[Answer]:
-        said = self.asked.drive("play", {"function": function, "cases": list(cases)})
-        if isinstance(rows := said.get("answers"), list) and len(rows) == len(cases):
-            return [Answer.of(row) for row in rows]
-        return [Answer.of({"error": "gave no answer", **said})] * len(cases)
-
-    def drive(self, driver: str, given: Mapping[str, Any]) -> dict[str, Any]:
-        return self.asked.drive(driver, given)
-
-
-def agrees_played(function: Function) -> Callable[[Asked, int, dict[str, Any]], Finding | None]:
-    """The check that a student's function gives what the oracle gives when it is played."""
-
-    def check(asked: Asked, seed: int, left: dict[str, Any]) -> Finding | None:
-        cases, played = separating(function, seed), Played(asked)
-        return judged(function, played, cases, played.calls(function.name, cases), False)
-
-    return check
 
 
 # --- the constitution
