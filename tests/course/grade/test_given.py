@@ -46,7 +46,9 @@ def test_the_town_is_learnt_by_the_same_functions(work: Path, capsys: pytest.Cap
     run(
         work / "town.py",
         ('"runs/lecture/sft", "runs/lecture/reward"', '"town-s", "town-s"'),
-        ("= 12, 16, 4, 32", "= 2, 2, 2, 2"),
+        ("= 12, 32, 4, 32", "= 2, 2, 2, 2"),
+        ("TESTED = 300", "TESTED = 4"),
     )
-    first, second = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    first, second, end = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    assert end[:4] == ["on", "4", "other", "prompts,"]
     assert float(first[3]) == 0.0 and float(second[4]) > 0.0  # k1 before anything is learnt, k3 afterwards

@@ -119,7 +119,8 @@ def test_two_hundred_right_solutions_written_otherwise_are_accepted(name: str) -
 def test_trainings_of_five_students_are_told_their_hints(name: str, student: str) -> None:
     exercise = catalogue.exercise(name)
     for solution in wrong(name):
-        grade = grade_of(exercise if solution.training else quick(exercise), solution.text, student=student)
+        asked = exercise if solution.training else quick(exercise)
+        grade = grade_of(asked, solution.text, solution.beside, student=student)
         assert grade.mistakes()[:1] == [solution.hint], solution.name
     for path in [right(name), *honest(name)]:
         assert findings(grade_of(exercise, path.read_text("utf-8"), student=student)) == [], path.name

@@ -39,7 +39,7 @@ def grade_class(folder: Path, salt: str, table: Path) -> dict[str, Any]:
     files = sorted(p for p in folder.iterdir() if p.suffix == ".zip" or (p / "exercise.json").is_file())
     if not files:
         raise UserError(f"{folder} holds no hand-ins", remedy="zips of `alignlab exercise pack`, or folders")
-    page, kept = table.with_suffix(".html"), table.with_suffix(".jsonl")
+    page, kept = table.with_suffix(".html"), table.with_name(f"{table.name}.jsonl")
     check_file(table, ours=lambda content: content.startswith(HEAD.encode()), option="--csv")
     check_file(page, ours=is_page, option="--csv")
     done = {row["key"]: row for row in (take_up(kept, _row) if kept.exists() else [])}

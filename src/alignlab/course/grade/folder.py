@@ -70,19 +70,23 @@ def start(name: str, student: str, folder: Path) -> Work:
         UserError: no such exercise, no name, or a folder that is there already.
     """
     exercise = catalogue.exercise(name)
-    if not student.strip() or len(student) > MOST_LETTERS or any(letter in student for letter in "/\\\n\0"):
+    if not _is_name(student):
         raise UserError(
             f"--id {student!r:.60} is no name", remedy=f"--id ana: at most {MOST_LETTERS} letters on one line"
         )
     if folder.exists():
-        raise UserError(
-            f"{folder} is there already, and your work may be in it", remedy="--out another folder"
-        )
+        raise UserError(f"{folder} is there already, and your work may be in it", remedy="--folder another")
     with write_whole(folder, sync=False) as staging:
         shutil.copytree(exercise.folder / "given", staging, ignore=shutil.ignore_patterns("__pycache__"))
     work = Work(folder, name, student.strip())
     work.keep()
     return work
+
+
+def _is_name(text: str) -> bool:
+    return (
+        0 < len(text.strip()) and len(text) <= MOST_LETTERS and text.isprintable() and not {*text} & {*"/\\"}
+    )
 
 
 def opened(named: str) -> Work:
@@ -105,6 +109,8 @@ def opened(named: str) -> Work:
         state = json.loads(read_text(folder / STATE))
         levels = {str(key): int(level) for key, level in state["hints"].items()}
         work = Work(folder, str(state["exercise"]), str(state["student"]), levels)
+        if not _is_name(work.student):
+            raise ValueError(f"{work.student!r:.60} is no name")
     except (OSError, Malformed, ValueError, LookupError, TypeError, AttributeError) as error:
         raise DataError(
             f"{folder / STATE} is broken: {error!s:.100}", remedy="take it from a fresh `exercise start`"

@@ -228,8 +228,20 @@ def _named(f: dict[str, Any], left: dict[str, Any], text: str, earned: float = 0
         return Finding(f"{text} (mend {' and '.join(sorted(left['wrong']))} first)", earned=earned)
     sign = next((name for name, fits in SIGNS.items() if fits(f)), "")
     mistakes = (sign,) if sign else ()
-    mark = "" if sign else hashlib.sha256(f"{f['share']:.1f} {f['kl']:.0f}".encode()).hexdigest()[:8]
+    mark = "" if sign else _mark(f)
     return Finding(text, mistakes=mistakes, share=(1, 1) if sign else (0, 0), fingerprint=mark, earned=earned)
+
+
+def _mark(f: dict[str, Any]) -> str:
+    """An id of how a training went wrong: what was seen, and roughly where it ends. Tasks differ, and so may
+    the ids of two students who have made the same mistake.
+    """
+    ends = [f["share"] <= most for most in (NEAR, HALF, 0.9, 1.1)] + [
+        f["kl"] < f["best_kl"],
+        f["moved"] > 0.5,
+    ]
+    seen = [f.get("beta", -1.0) == 0.0, "beta" in f, f["losses"] > 0]
+    return hashlib.sha256(repr(ends + seen).encode()).hexdigest()[:8]
 
 
 def _of_training(

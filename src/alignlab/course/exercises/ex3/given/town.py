@@ -10,7 +10,8 @@ import torch
 from alignlab import lab
 
 SFT, REWARD = "runs/lecture/sft", "runs/lecture/reward"
-STEPS, PROMPTS, GROUP, ROWS = 12, 16, 4, 32  # ROWS of the PROMPTS x GROUP completions are learnt from at once
+TESTED = 300
+STEPS, PROMPTS, GROUP, ROWS = 12, 32, 4, 32  # ROWS of the PROMPTS x GROUP completions are learnt from at once
 BETA, CLIP, LEARNING_RATE = 0.1, 0.2, 4e-4
 
 policy, reference = lab.policy(SFT), lab.policy(SFT, trainable=False)
@@ -18,6 +19,16 @@ reward = lab.reward_model(REWARD, trainable=False)
 prompts = lab.prompts("town:prompts", count=1000)
 optimizer = lab.adam(policy, LEARNING_RATE, STEPS * PROMPTS * GROUP // ROWS)
 
+asked = lab.prompts("town:test", count=TESTED)
+
+
+def tested():
+    """Score and gold of answers to prompts that are not trained on: the same ones, by the same draws."""
+    answers = lab.answer(policy, asked, temperature=1.0, seed=0)
+    return f"score {lab.score(reward, answers).mean():.3f}, gold {lab.score('town:gold', answers).mean():.3f}"
+
+
+before = tested()
 print("step   score    gold   KL: k1     k3")
 for step in range(STEPS):
     drawn = lab.draw(prompts, PROMPTS, step)
@@ -45,3 +56,4 @@ for step in range(STEPS):
     print(
         f"{step:4}  {scores_B.mean():6.3f}  {gold:6.3f}   {k1_B.mean():6.3f} {k3_B.mean():6.3f}", flush=True
     )
+print(f"on {len(asked)} other prompts, before: {before}; after: {tested()}")
