@@ -90,7 +90,7 @@ def grade_of(
             whole = (file.parent / other).read_text(encoding="utf-8")
             assert whole.count(old) == 1, f"{other}: {old!r} stands {whole.count(old)} times"
             (file.parent / other).write_text(whole.replace(old, new), encoding="utf-8")
-        made.__file__ = str(file)  # beside it lie votes, or a constitution
+        made.__dict__.setdefault("__file__", str(file))  # beside it lie votes, or a constitution
         return graded(exercise, Here(made, exercise.drivers), **more)
 
 

@@ -1,10 +1,13 @@
-"""Exercises 1 and 2: their oracles are what is shipped, a training runs in the student's process, votes end in
+"""Exercises 1 and 2: their oracles are what is shipped, trainings run in the student's process, votes end in
 one file.
 """
 
 from __future__ import annotations
 
 import json
+import runpy
+import shutil
+import sys
 import tomllib
 from pathlib import Path
 
@@ -16,11 +19,13 @@ from alignlab.course.exercises import town
 from alignlab.course.exercises.ex1 import EXERCISE as EX1
 from alignlab.course.exercises.ex1 import checks as checks1
 from alignlab.course.exercises.ex1 import oracle as oracle1
+from alignlab.course.exercises.ex1 import playing as playing1
 from alignlab.course.exercises.ex2 import EXERCISE as EX2
 from alignlab.course.exercises.ex2 import checks as checks2
 from alignlab.course.exercises.ex2 import oracle as oracle2
 from alignlab.course.exercises.ex2.files import votes_in
 from alignlab.course.exercises.ex2.voting import TASK, card_of, pairs
+from alignlab.course.grade.folder import start
 from alignlab.course.grade.match import generator
 from alignlab.course.grade.runner import Here, Student
 from alignlab.evals import statistics
@@ -85,7 +90,7 @@ def test_a_fine_tuning_runs_in_the_students_process_and_comes_back(tmp_path: Pat
 def test_settings_that_cannot_be_are_said() -> None:
     for value, word in (
         ([], "no dictionary"),
-        ({"data": "town:exam", "lr": 1e-3, "epochs": 1}, "not there"),
+        ({"data": "town:crowd", "lr": 1e-3, "epochs": 1}, "not there"),
         ({"data": "shared", "lr": 0, "epochs": 1}, "above 0"),
         ({"data": "shared", "lr": 1e-3, "epochs": 50}, "beyond 0 to 4"),
     ):
@@ -100,6 +105,42 @@ def test_a_reward_model_learns_by_the_students_functions() -> None:
     assert len(found["digests"]) == 1 and 0 <= found["said"][0] <= 1
     reward_model = checks2.blank(0)
     reward_model.model.load_state_dict(found["weights"])
+
+
+# --- the scripts that a student is given
+
+
+def test_a_fine_tuning_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(start("ex1", "ana", tmp_path / "ex1").folder)
+    monkeypatch.setitem(sys.modules, "sft", module(right("ex1").read_text(encoding="utf-8")))
+    shown, asked = town.demonstrations("town:demos-clean", count=32), town.prompts("town:test", count=6)
+    for name, value in (("chosen_set", lambda *_: shown), ("drawn", lambda _: asked)):
+        monkeypatch.setattr(checks1, name, value)
+        monkeypatch.setattr(playing1, name, value)
+    for words in (["run.py"], ["run.py", "--look", "shared"]):
+        monkeypatch.setattr(sys, "argv", words)
+        runpy.run_path("run.py")
+    said = capsys.readouterr().err
+    assert "in 4 steps" in said and said.count("before:") == 5 and shown[0].completion in said
+
+
+def test_votes_and_a_reward_model_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = start("ex2", "ana", tmp_path / "ex2").folder
+    made = module(right("ex2").read_text(encoding="utf-8"))
+    made.__file__ = str(folder / "preferences.py")
+    shutil.copy(right("ex2").with_name("votes.jsonl"), folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setitem(sys.modules, "preferences", made)
+    for name, value in (("LEARNT", 24), ("TESTED", 8), ("EPOCHS", 1)):
+        monkeypatch.setattr(checks2, name, value)
+    runpy.run_path("run.py")
+    said = capsys.readouterr().err
+    assert "80 votes by ana, town:fair" in said and "with the card: " in said and "without it: " in said
+    assert "alpha" in said and "on 8 new questions: accuracy" in said
 
 
 # --- votes

@@ -25,7 +25,8 @@ NEAR, FAR = 1e-3, 0.05  # on another machine: of the first steps, and of the end
 
 
 def pack(name: str) -> dict[str, Any]:
-    """The zip of a folder, beside it: code, report, receipt and figures, no weights. For the command line.
+    """The zip of a folder, beside it: code, report, receipt, figures, votes, no weights. For the command
+    line.
 
     Raises:
         UserError: it has not been graded as it is, it is too large, or another file has the zip's name.

@@ -34,7 +34,7 @@ from .oracle import ALPHA, BINS, SPLIT, alpha, leaks
 
 LEARNT, TESTED, SHARE, OWN_SHARE = 600, 300, 0.15, 0.5
 ANNOTATOR = "town:fair"
-LR, EPOCHS, BATCH = 7e-4, 2, 8
+LR, EPOCHS, BATCH = 5e-4, 2, 8
 ABOVE_LENGTH, LEAST, MOST_ECE = 0.15, 0.70, 0.10
 FEWEST_VOTES, LEAST_SIDE = 40, 0.2  # of a person's decided votes, the share that is for the answer seen first
 
@@ -225,6 +225,7 @@ def measured(
         "said": said,
         "own": _right(judge, own_test),
         "loss": [losses[0], losses[-1]] if losses else [0.0, 0.0],
+        "trace": sum(losses[:8]) / max(1, len(losses[:8])),
         "digests": found["digests"][:100],
     }
 

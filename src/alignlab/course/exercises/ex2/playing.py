@@ -20,6 +20,7 @@ from ....text.streams import say
 from ....town.names import GOLD
 from ...grade.grading import seed_of
 from ...grade.runner import Here
+from . import checks
 from .checks import fitted, vote_table, without_card
 from .files import votes_in
 from .voting import card_of
@@ -43,7 +44,10 @@ def play(student: ModuleType, folder: Path = Path()) -> None:
         raise UserError(figures["error"], remedy="alignlab exercise hint ex2")
     say(f"loss {figures['loss'][0]:.2f} -> {figures['loss'][1]:.2f}")
     say("your own figures: accuracy {:.3f}, ECE {:.3f}".format(*figures["said"]))
-    say("on 300 new questions: " + ", ".join(f"{n} {figures[n]:.3f}" for n in ("accuracy", "length", "ece")))
+    say(
+        f"on {checks.TESTED} new questions: "
+        + ", ".join(f"{n} {figures[n]:.3f}" for n in ("accuracy", "length", "ece"))
+    )
     say(f"on people and places that training never asks about: accuracy {figures['elsewhere']:.3f}")
     say(f"on your own votes that it has not learnt from: {figures['own']:.3f}")
 
