@@ -15,10 +15,10 @@ from ..course.grade.solutions import ROOT, grade_of, honest, wrong
 
 def main(name: str) -> None:
     exercise, rows = catalogue.exercise(name), {}
-    texts = {solution.name: solution.text for solution in wrong(name) if solution.training}
-    texts |= {path.stem: path.read_text(encoding="utf-8") for path in honest(name)}
-    for solution, text in texts.items():
-        rows[solution] = grade_of(exercise, text).trained
+    made = {each.name: (each.text, each.beside) for each in wrong(name) if each.training}
+    made |= {path.stem: (path.read_text(encoding="utf-8"), ()) for path in honest(name)}
+    for solution, (text, beside) in made.items():
+        rows[solution] = grade_of(exercise, text, beside=beside).trained
         rows[solution].pop("digests", None)
     text = json.dumps(rows, indent=1, default=str)
     (ROOT / name / "recorded.json").write_text(text + "\n", encoding="utf-8")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
@@ -22,12 +24,15 @@ EXERCISES = [name for name in catalogue.TITLES if (ROOT / name).is_dir()]
 
 @dataclass(frozen=True)
 class Wrong:
-    """A wrong solution: its source, the hint that it has to be told, whether only a training shows it."""
+    """A wrong solution: its source, the hint that it has to be told, whether only a training shows it, and
+    what is otherwise in files beside it: name, old text, new text.
+    """
 
     name: str
     text: str
     hint: str
     training: bool
+    beside: tuple[tuple[str, str, str], ...] = ()
 
 
 def right(exercise: str) -> Path:
@@ -45,7 +50,8 @@ def wrong(exercise: str) -> list[Wrong]:
         for old, new in row["lines"]:
             assert text.count(old) == 1, f"{exercise}, {name}: {old!r} stands {text.count(old)} times"
             text = text.replace(old, new)
-        found.append(Wrong(name, text, row.get("hint", name), row.get("training", False)))
+        beside = tuple((file, old, new) for file, old, new in row.get("beside", ()))
+        found.append(Wrong(name, text, row.get("hint", name), row.get("training", False), beside))
     return found
 
 
@@ -65,17 +71,27 @@ def wrong_grades(name: str) -> dict[str, Grade]:
     """The grade of each wrong solution: of a function without a training, of a training as recorded."""
     exercise, figures = catalogue.exercise(name), recorded(name)
     return {
-        solution.name: grade_of(exercise, solution.text, trained=figures[solution.name])
+        solution.name: grade_of(
+            exercise, solution.text, beside=solution.beside, trained=figures[solution.name]
+        )
         if solution.training
         else grade_of(quick(exercise), solution.text)
         for solution in wrong(name)
     }
 
 
-def grade_of(exercise: Exercise, text: str, **more: Any) -> Grade:
+def grade_of(
+    exercise: Exercise, text: str, beside: Sequence[tuple[str, str, str]] = (), **more: Any
+) -> Grade:
     made = module(text)
-    made.__dict__.setdefault("__file__", str(right(exercise.name)))  # beside it lie votes
-    return graded(exercise, Here(made, exercise.drivers), **more)
+    with TemporaryDirectory() as name:
+        file = Path(shutil.copytree(right(exercise.name).parent, name, dirs_exist_ok=True)) / exercise.file
+        for other, old, new in beside:
+            whole = (file.parent / other).read_text(encoding="utf-8")
+            assert whole.count(old) == 1, f"{other}: {old!r} stands {whole.count(old)} times"
+            (file.parent / other).write_text(whole.replace(old, new), encoding="utf-8")
+        made.__dict__.setdefault("__file__", str(file))  # beside it lie votes, or a constitution
+        return graded(exercise, Here(made, exercise.drivers), **more)
 
 
 def quick(exercise: Exercise) -> Exercise:

@@ -51,7 +51,7 @@ def with_kl(body: str) -> str:
         ("x = [torch.ones(2**26) for _ in range(80)]", r"kl took more than 1 GB of memory, and was stopped"),
         ("import os; os._exit(0)", r"kl ended the program \(exit code 0\) before it had answered"),
         (
-            "import os\nfor fd in range(3, 20):\n    try: os.write(fd, bytes([50] + [0] * 7) + b'x' * 50)\n"
+            "import os\nfor fd in range(3, 1024):\n    try: os.write(fd, bytes([50] + [0] * 7) + b'x' * 50)\n"
             "    except OSError: pass",
             r"kl writes into the grader's own channel",
         ),

@@ -118,7 +118,7 @@ def test_trainings_of_five_students_are_told_their_hints(name: str, student: str
     exercise = catalogue.exercise(name)
     for solution in wrong(name):
         asked = exercise if solution.training else quick(exercise)
-        grade = grade_of(asked, solution.text, student=student)
+        grade = grade_of(asked, solution.text, solution.beside, student=student)
         assert grade.mistakes()[:1] == [solution.hint], solution.name
     for path in [right(name), *honest(name)]:
         assert findings(grade_of(exercise, path.read_text("utf-8"), student=student)) == [], path.name

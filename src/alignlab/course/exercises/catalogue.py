@@ -15,6 +15,7 @@ TITLES = {
     "ex1": "Fine-tune a base model",
     "ex2": "Preferences and a reward model",
     "ex3": "RLHF on a toy whose best policy is known",
+    "ex4": "A constitution",
 }
 
 

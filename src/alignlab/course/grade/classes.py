@@ -92,7 +92,8 @@ def _graded(file: Path, salt: str, done: dict[str, dict[str, Any]]) -> dict[str,
         with unpacked(file) as work:
             exercise = catalogue.exercise(work.exercise)
             code, report = work.folder / exercise.file, work.folder / REPORT
-            marks = [digest(path) for path in (code, report) if path.is_file()]
+            beside = [work.folder / name for name in exercise.beside]
+            marks = [digest(path) for path in (code, report, *beside) if path.is_file()]
             row |= {"key": " ".join([work.exercise, work.student, salt, *marks]), "student": work.student}
             if row["key"] in done:
                 return done[row["key"]]

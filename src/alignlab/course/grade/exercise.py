@@ -110,6 +110,7 @@ class Exercise:
         fields: the gaps of report.md by name: the figure of the student's own training that belongs there, or
             "" for words of his own.
         others: functions that are asked for and that only drivers use.
+        beside: files that are read beside the student's own, and handed in with it.
     """
 
     name: str
@@ -121,6 +122,7 @@ class Exercise:
     drivers: Mapping[str, Path] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
     others: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     @property
     def asked_for(self) -> list[str]:

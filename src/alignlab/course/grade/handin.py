@@ -39,8 +39,8 @@ def pack(name: str) -> dict[str, Any]:
             f"{work.folder} has not been graded since it was changed",
             remedy=f"alignlab exercise grade {work.folder}",
         )
-    names = [exercise.file, REPORT, RECEIPT, STATE]
-    names += sorted(path.name for kind in ("*.png", "*.jsonl") for path in work.folder.glob(kind))
+    names = [exercise.file, *exercise.beside, REPORT, RECEIPT, STATE]
+    names += sorted(path.name for path in work.folder.glob("*.png"))
     held = [(name, work.folder / name) for name in names if (work.folder / name).is_file()]
     if sum(path.stat().st_size for _, path in held) > MOST_BYTES:
         raise UserError(f"the files of {work.folder} are larger than 2 MB", remedy="smaller figures")

@@ -7,6 +7,7 @@ from pathlib import Path
 from ...grade.exercise import Exercise, Property
 from ...grade.match import agrees
 from .checks import alphas, divides, learns, votes
+from .files import VOTES
 from .oracle import ALPHA, BT, FIGURES, PAIRS, RELIABILITY, SCORE, SPLIT
 
 FOLDER = Path(__file__).parent
@@ -38,4 +39,5 @@ EXERCISE = Exercise(
         "prediction": "",
         "mind": "",
     },
+    beside=(VOTES,),
 )
