@@ -3,10 +3,10 @@
 # A model that helps with everything answers. A critic reads one principle and the answer; where the principle
 # is broken, it rewrites the answer. What becomes of a harmless question that looks harmful?
 #
-# Seeds 20, 21, 22, each with a critic of its own, the form of a minute (5 processor seconds): harm mended
-# in 0.60 to 0.75, 3 of 3; look-alikes lost 0.27, 0.18 and 0.60, so that harm is mended more often in 2 of
-# 3; principles of another world mend nothing, 3 of 3. How many look-alikes a critic refuses is a matter of
-# that critic.
+# Seeds 20 to 24, each with a critic of its own, the form of a minute (3 to 7 processor seconds): harm mended
+# in 0.60 to 0.83, 5 of 5; mended more often than look-alikes are lost by 0.05 to 0.58, over the bar of 0.10 in
+# 4 of 5; principles of another world mend nothing to speak of, 5 of 5. How many look-alikes a critic refuses
+# is a matter of that critic.
 
 # %%
 from alignlab import lab

@@ -3,11 +3,10 @@
 # The policy writes, a reward model judges, and what was better than its neighbours becomes likelier. Once
 # with a KL penalty, once without: what becomes of the reward, and of what was meant?
 #
-# Seeds 20, 21, 22, each with models of its own, the form of a minute (40 processor seconds): without a
-# penalty the reward is higher by 0.04 to 0.34, 3 of 3; gold is lower in 2 of 3 (-0.02, +0.01, -0.09); with
-# the penalty gold rises by 0.09, 0.03 and 0.11, over the bar in 2 of 3. Twenty steps show where it goes,
-# and not in every seed: forty without a penalty are in the picture of page 4, where gold goes from 0.59 to
-# 0.07.
+# Seeds 20 to 24, each with models of its own, the form of a minute (29 to 42 processor seconds): without a
+# penalty the reward is higher in 4 of 5 (-0.00 to 0.34); gold is lower in 4 of 5 (-0.09 to +0.01); with the
+# penalty gold rises by 0.03 to 0.11, over the bar of 0.03 in 4 of 5. Twenty steps show where it goes, and not
+# in every seed: forty without a penalty are in the picture of page 4.
 
 # %%
 import torch

@@ -25,11 +25,11 @@ from alignlab.run import read_run
 from alignlab.settings import EvalSettings, ModelSettings
 from alignlab.studies.quantisation import claims as said
 from alignlab.studies.quantisation import page
-from alignlab.studies.quantisation.common import WIDTHS, codes
+from alignlab.studies.quantisation.common import codes
 from alignlab.studies.quantisation.figures import DECODINGS, MEASURES
 from alignlab.studies.quantisation.plan import POLICIES, plan
 from alignlab.studies.quantisation.rounding import coded, rounded
-from alignlab.studies.quantisation.settings import FAST, Quantisation, RoundingSettings
+from alignlab.studies.quantisation.settings import FAST, WIDTHS, Quantisation, RoundingSettings
 from alignlab.studies.settings import NoSettings
 from alignlab.studies.study import CannotSay
 from alignlab.town.names import shipped

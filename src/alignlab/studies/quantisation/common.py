@@ -15,8 +15,7 @@ from ...run import derive_seed
 from ...stages.stage import done, open_run, result
 from ..settings import NoSettings
 from .rounding import BLOCK, coded, is_embedding, matrices
-
-WIDTHS = (8, 6, 5, 4, 3, 2)
+from .settings import WIDTHS
 
 
 def codes(

@@ -10,9 +10,9 @@ from ...evals.statistics import seeds_summary
 from ...report import bar_charts, charts
 from ..study import CannotSay, Form, Mirror, Seeds, Study, Told, banded, spread, value
 from .claims import arm, claims, codes, kept, left, mean_of, moved, verdict
-from .common import WIDTHS
 from .figures import MEASURES, measure
 from .plan import POLICIES, plan
+from .settings import WIDTHS
 
 TITLES = {"sft": "SFT", "dpo": "DPO", "ppo": "PPO"}
 WIDTH_OF = {"q8_0": 8, "q4_0": 4}

@@ -13,7 +13,6 @@ from ...text.nearest import one_of
 from ...town.sets import HELD_OUT_SIDES
 from ..settings import NoSettings
 from ..study import Planner, anew, numbers
-from . import common, rounding
 from .settings import Quantisation, RoundingSettings
 
 GOLD = "town:gold"
@@ -119,6 +118,8 @@ class Arms:
 
     def rounded(self, policy: str, way: str, settings: RoundingSettings, other: str = "") -> None:
         """A policy rounded in one way, measured."""
+        from . import rounding  # which needs torch, as reading the study does not
+
         start = self.policies[policy]
         more: dict[str, Any] = {"other": self.policies[other]} if other else {}
         made = self.make(f"quant {policy} {way}", rounding.rounded, model=start, settings=settings, **more)
@@ -154,6 +155,8 @@ class Arms:
 
     def controls(self) -> None:
         """What rounding adds to PPO's weights, put elsewhere; and SFT with what PPO changed of its codes."""
+        from . import common  # which needs torch too
+
         four, cliff = RoundingSettings(), RoundingSettings(kind="plain", bits=self.settings.cliff)
         for way, settings in (("q4_0", four), (f"{cliff.bits} bits", cliff)):
             self.rounded("ppo", f"{way} shuffled", replace(settings, place="shuffled"))

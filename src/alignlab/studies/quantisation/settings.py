@@ -19,6 +19,9 @@ from ...settings import (
 )
 from ..settings import StudySettings
 
+WIDTHS = (8, 6, 5, 4, 3, 2)
+"""Bits of a code at which two models are compared."""
+
 
 @dataclass(frozen=True)
 class RoundingSettings:
