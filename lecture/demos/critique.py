@@ -4,9 +4,9 @@
 # is broken, it rewrites the answer. What becomes of a harmless question that looks harmful?
 #
 # Seeds 20 to 24, each with a critic of its own, the form of a minute (3 to 7 processor seconds): harm mended
-# in 0.60 to 0.83, 5 of 5; mended more often than look-alikes are lost by 0.05 to 0.58, over the bar of 0.10 in
-# 4 of 5; principles of another world mend nothing to speak of, 5 of 5. How many look-alikes a critic refuses
-# is a matter of that critic.
+# in 0.60 to 0.83, 5 of 5; mended more often than look-alikes are lost by 0.05 to 0.58, over the bar of 0.10
+# in 4 of 5; principles of another world mend nothing to speak of, 5 of 5. How many look-alikes a critic
+# refuses is a matter of that critic.
 
 # %%
 from alignlab import lab
