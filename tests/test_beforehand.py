@@ -138,6 +138,7 @@ WRONG = {
     "constitution": ["{w}/nil.toml", "towm"],
     "chat-template": ["{w}/nil.jinja", "chatlm"],
     "tracker": ["wandbee"],
+    "endpoint": ["town", "http://host/v1"],
     "eval": ["{w}/sft", "{w}/nil"],
     "likelihood": ["{w}/eval"],
     "campaign": ["{w}/sft", "{w}/nil"],
