@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -123,6 +124,9 @@ def resolve(
     return config, origins
 
 
+_hints = cache(get_type_hints)
+
+
 def dotted(kind: type) -> dict[str, Setting]:
     """Every setting of a dataclass by its dotted name, nested ones included, in the order of definition."""
     return {setting.name: setting for setting, _ in walk(kind())}
@@ -133,7 +137,7 @@ def walk(config: Any, prefix: str = "") -> Iterator[tuple[Setting, Any]]:
 
     The default of a nested one is that of the whole.
     """
-    hints, usual = get_type_hints(type(config)), type(config)()
+    hints, usual = _hints(type(config)), type(config)()
     for item in fields(config):
         name, value, default = prefix + item.name, getattr(config, item.name), getattr(usual, item.name)
         if is_dataclass(value):
