@@ -203,8 +203,9 @@ def test_a_command_whose_keeper_was_killed_stops_too(studio: Studio, tmp_path: P
     id = post(studio, "serve")["id"]
     command = json.loads(running(studio, id)["said"].splitlines()[0])["pid"]
     keeper, _ = until(lambda: slot.holder(jobs.folder))
+    assert alive(command) and not gone(command)
     os.kill(keeper, 9)
-    until(lambda: gone(command))
+    assert until(lambda: gone(command))
     jobs.close()
 
 

@@ -166,7 +166,8 @@ def round_trip(folder: Path, pool: str, votes: int, answers: int) -> tuple[Path,
 
 
 def test_votes_of_a_pool_become_its_rankings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    round_trip(tmp_path, "pool:town:fair*4,town:careless,town:contrary", 60, 3)
+    ranked, voted = round_trip(tmp_path, "pool:town:fair*4,town:careless,town:contrary", 60, 3)
+    assert len(read_jsonl(voted, Ranking)) == len(read_jsonl(ranked, Ranking)) > 0
 
 
 @pytest.mark.campaign

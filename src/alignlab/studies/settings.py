@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..errors import ConfigError
 from ..settings import (
     CollectSettings,
     DPOSettings,
@@ -166,3 +167,22 @@ class Measured(StudySettings):
 
 FEW: dict[str, Any] = {"demonstrations": 1000, "prompts": 800, "reward": RewardSettings(epochs=1.0)}
 """The small sizes of `--fast` that studies share."""
+
+
+def check_one_side(test: str, sampled: bool) -> None:
+    """Raise ConfigError unless all kinds of requests of one side of the town are asked, and also at
+    temperature 1.
+    """
+    from ..town.sets import HELD_OUT_SIDES  # settings are read at every start, the town is not
+
+    side = test.removeprefix("town:").split("-")[-1]
+    if side not in HELD_OUT_SIDES or test != f"town:{side}":
+        raise ConfigError(
+            f"test = {test} has not every kind of request of one side of the town, harm and look-alikes "
+            "among them",
+            remedy="--test town:test",
+        )
+    if not sampled:
+        raise ConfigError(
+            "eval.sampled is off: answers at temperature 1 are measured too", remedy="leave it on"
+        )

@@ -12,11 +12,10 @@ from ...pipeline.runner import Joined, Stage
 from ...settings import SFTSettings
 from ...text.lists import by_comma
 from ...text.nearest import one_of
-from ...town.sets import HELD_OUT_SIDES
 from .. import choices as choosing
 from .. import mixtures, steps
 from ..mixtures_settings import MixtureSettings
-from ..settings import BlendSettings
+from ..settings import BlendSettings, check_one_side
 from ..study import Planner, anew, numbers
 from .lessons import lessons
 from .settings import AlignmentTax, LessonSettings
@@ -47,17 +46,7 @@ def plan(stage: Planner, model: str, settings: AlignmentTax, seed: int) -> dict[
 
 def check(settings: AlignmentTax) -> None:
     """Raise ConfigError for settings that no plan can be made of."""
-    side = settings.test.removeprefix("town:").split("-")[-1]
-    if side not in HELD_OUT_SIDES or settings.test != f"town:{side}":
-        raise ConfigError(
-            f"test = {settings.test} has not every kind of request of one side of the town, harm and "
-            "look-alikes among them",
-            remedy="--test town:test",
-        )
-    if not settings.eval.sampled:
-        raise ConfigError(
-            "eval.sampled is off: answers at temperature 1 are measured too", remedy="leave it on"
-        )
+    check_one_side(settings.test, settings.eval.sampled)
     doses, ranked = doses_of(settings), settings.tax.ranked
     if doses[-1] > settings.tax.ordinary or 2 * doses[-1] > ranked and "dpo" in methods_of(settings):
         raise ConfigError(

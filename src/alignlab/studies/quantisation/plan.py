@@ -10,8 +10,7 @@ from ...errors import ConfigError
 from ...pipeline.runner import Stage
 from ...text.lists import by_comma
 from ...text.nearest import one_of
-from ...town.sets import HELD_OUT_SIDES
-from ..settings import NoSettings
+from ..settings import NoSettings, check_one_side
 from ..study import Planner, anew, numbers
 from .settings import Quantisation, RoundingSettings
 
@@ -37,17 +36,7 @@ def plan(stage: Planner, model: str, settings: Quantisation, seed: int) -> dict[
 
 def check(settings: Quantisation) -> None:
     """Raise ConfigError for settings that no plan can be made of."""
-    side = settings.test.removeprefix("town:").split("-")[-1]
-    if side not in HELD_OUT_SIDES or settings.test != f"town:{side}":
-        raise ConfigError(
-            f"test = {settings.test} has not every kind of request of one side of the town, harm and "
-            "look-alikes among them",
-            remedy="--test town:test",
-        )
-    if not settings.eval.sampled:
-        raise ConfigError(
-            "eval.sampled is off: answers at temperature 1 are measured too", remedy="leave it on"
-        )
+    check_one_side(settings.test, settings.eval.sampled)
     kinds_of(settings)
     if settings.cliff not in bits_of(settings):
         raise ConfigError(
