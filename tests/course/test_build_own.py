@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from alignlab import cli
-from alignlab.course import claims, course, deck, mathml, own, places, plain, quizzes, records
+from alignlab.course import build, claims, course, deck, mathml, own, places, plain, quizzes, records
 from alignlab.errors import DataError, UserError
 
 
@@ -163,3 +165,16 @@ def test_mathematics_is_plain_or_refused() -> None:
     for latex in (r"\frac{1}{2", r"a}", r"\begin{cases}", "_", "x_", r"\left", r"\text", "{" * 5000):
         with pytest.raises(mathml.NotPlain):
             mathml.mathml(latex)
+
+
+PLACES = dict(mfrac=2, msub=2, msup=2, munder=2, mover=2, msubsup=3, munderover=3)  # what MathML asks of each
+
+
+def test_formulas_have_what_mathml_asks_for(lecture: course.Course) -> None:
+    formulas = re.findall("<math.*?</math>", "".join(build.build(lecture).files.values()))
+    assert len(formulas) > 50
+    for latex in (r"\max_y", "x'^2_t", r"\log p", r"\left( a \right)^2"):
+        formulas += [mathml.mathml(latex), mathml.mathml(latex, display=True)]
+    for formula in formulas:
+        for element in ElementTree.fromstring(formula).iter():
+            assert len(element) == PLACES.get(element.tag, len(element)), formula

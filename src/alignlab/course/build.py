@@ -117,7 +117,7 @@ MOVING = ("dynamics", "calculator")
 
 
 def whole(course: Course, **shown: Any) -> str:
-    style, script = asset("colors.css") + asset("course.css"), asset("parts.js") + asset("course.js")
+    style, script = asset("common.css") + asset("course.css"), asset("parts.js") + asset("course.js")
     for name in MOVING:
         if f'class="{name}"' in shown["body"]:
             style, script = style + asset(f"{name}.css"), script + asset(f"{name}.js")

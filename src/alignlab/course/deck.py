@@ -50,7 +50,7 @@ def slides(course: Course) -> str:
         page = course.pages.get(section.page)
         if page and section.minutes:
             parts += _section(page, section, course, writer)
-    style, script = asset("colors.css") + asset("deck.css"), asset("parts.js") + asset("deck.js")
+    style, script = asset("common.css") + asset("deck.css"), asset("parts.js") + asset("deck.js")
     data = {
         "lengths": {str(minutes): list(cuts) for minutes, cuts in course.lengths.items()},
         "minutes": course.minutes,

@@ -36,6 +36,7 @@ SPACES = {
 ACCENTS = dict(hat="^", bar="¯", tilde="~", overline="¯", widehat="^", vec="→", dot="˙")
 BOARD = {"E": "𝔼", "R": "ℝ", "N": "ℕ", "P": "ℙ", "1": "𝟙", "I": "𝕀"}
 SCRIPT = {"D": "𝒟", "L": "ℒ", "N": "𝒩", "Y": "𝒴", "X": "𝒳", "J": "𝒥", "A": "𝒜", "S": "𝒮"}
+LIMITS = {*LARGE, "min", "max", "argmax", "argmin", "lim"}  # what stands below these stands below, in a block
 
 
 class NotPlain(ValueError):
@@ -99,25 +100,23 @@ class _Rows:
         return "".join(letters)
 
     def scripted(self) -> str:
-        large = self.peek().removeprefix("\\")
+        token = self.peek()
+        named = token.removeprefix("\\") if token.startswith("\\") else ""
         base = self.atom()
-        below = above = ""
+        below, above = "", []
         while (mark := self.peek()) in ("_", "^", "'"):
             self.at += 1
             if mark == "'":
-                above += "<mo>′</mo>"
+                above.append("<mo>′</mo>")
             elif mark == "_":
                 below = self.group()
             else:
-                above = self.group()
-        limits = self.display and (large in LARGE or large in ("min", "max", "argmax", "argmin", "lim"))
-        if below and above:
-            return f"<{(kind := 'munderover' if limits else 'msubsup')}>{base}{below}{above}</{kind}>"
-        if below:
-            return f"<{(kind := 'munder' if limits else 'msub')}>{base}{below}</{kind}>"
-        if above:
-            return f"<{(kind := 'mover' if limits else 'msup')}>{base}{above}</{kind}>"
-        return base
+                above.append(self.group())
+        placed = _placed(base, below, above, self.display and named in LIMITS)
+        if named not in NAMED:
+            return placed
+        gap = "" if self.peek() in ("(", "[", r"\left") else f'<mspace width="{SPACES[","]}"/>'
+        return f"{placed}<mo>&#8289;</mo>{gap}"
 
     def atom(self) -> str:
         token = self.take()
@@ -156,11 +155,26 @@ class _Rows:
         return "" if sign == "." else f'<mo stretchy="{stretchy}">{escape(sign)}</mo>'
 
 
+def _placed(base: str, below: str, above: list[str], limits: bool) -> str:
+    """The base with its scripts; `base` is one element."""
+    over = above[0] if len(above) == 1 else f"<mrow>{''.join(above)}</mrow>"
+    if below and above:
+        kind = "munderover" if limits else "msubsup"
+        return f"<{kind}>{base}{below}{over}</{kind}>"
+    if below:
+        kind = "munder" if limits else "msub"
+        return f"<{kind}>{base}{below}</{kind}>"
+    if above:
+        kind = "mover" if limits else "msup"
+        return f"<{kind}>{base}{over}</{kind}>"
+    return base
+
+
 def _named(name: str) -> str:
     if found := LETTERS.get(name):
         return f"<mi>{found}</mi>"
     if name in NAMED:
-        return f"<mi>{name}</mi><mo>&#8289;</mo>"
+        return f"<mi>{name}</mi>"
     if found := LARGE.get(name):
         return f'<mo largeop="true">{found}</mo>'
     if found := SIGNS.get(name):

@@ -40,3 +40,13 @@ for (const box of document.querySelectorAll(".clip")) {
   label.hidden = false;
   move();
 }
+const formula = document.querySelector("math:has(msub)");
+if (formula) {
+  // Where no font knows mathematics, scripts stand on the line: seen in a copy, since the first may be on a hidden slide.
+  const probe = document.createElement("p");
+  probe.append(formula.cloneNode(true));
+  document.body.append(probe);
+  const [base, script] = [...probe.querySelector("msub").children].map((part) => part.getBoundingClientRect());
+  document.documentElement.classList.toggle("flat", script.bottom - base.bottom < base.height / 8);
+  probe.remove();
+}
