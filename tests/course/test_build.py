@@ -226,7 +226,9 @@ def test_pages_ask_for_nothing_and_run_only_what_is_theirs(folder: Path) -> None
 def test_the_same_course_gives_the_same_bytes() -> None:
     """The real one: every page, the slides, every drawing."""
     one, two = (course.load(places.lecture_folder()) for _ in range(2))
-    assert build.build(one).files == build.build(two).files
+    files = build.build(one).files
+    assert files == build.build(two).files
+    assert max(len(page.encode()) for page in files.values()) <= 200_000
     assert deck.slides(one) == deck.slides(two)
 
 

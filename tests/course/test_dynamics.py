@@ -36,7 +36,10 @@ def test_the_picture_is_drawn_twice_to_the_same_bytes_and_holds_model_text_as_da
     drawn = dynamics.fragment(Record("dynamics", document()))
     assert drawn == dynamics.fragment(Record("dynamics", document()))
     [inside] = re.findall(r'<script type="application/json">(.*?)</script>', drawn)
-    assert json.loads(inside)["arms"][0]["answers"] == document()["figures"]["arms"]["0"]["answers"]
+    data = json.loads(inside)
+    [[(first, which), (last, again)]] = data["arms"][1]["answers"]
+    assert (first, last) == (0, 2) and which == again and len(data["said"]) == 1
+    assert data["said"][which]["text"] == "</script><script>alert(1)</script>"
     assert drawn.count("<script") == 1 and drawn.count("<svg") == 2
     assert "<td>no penalty</td><td>2</td>" in drawn
 

@@ -120,13 +120,14 @@ for (const box of document.querySelectorAll(".dynamics")) {
   };
   let asked = -1;
   const drawAnswers = (again) => {
-    const at = Math.max(...arm.answers[0].answers.map((one) => one.step).filter((one) => one <= step || one === 0));
+    const at = Math.max(...arm.answers[0].map(([one]) => one).filter((one) => one <= step || one === 0));
     if (at === asked && !again) return;
     asked = at;
     answers.replaceChildren(...data.probes.map((probe, place) => {
-      const rows = arm.answers[place].answers, one = rows.find((row) => row.step === at) || rows.at(-1);
+      const rows = arm.answers[place], [, which] = rows.find(([one]) => one === at) || rows.at(-1);
+      const one = data.said[which], first = data.said[rows[0][1]];
       const end = one.ends ? "" : " … (cut)", gold = covered ? "" : `gold ${said(one.gold)}: ${one.reason}`;
-      const text = [...changes(rows[0].text, one.text), end, make("small", {}, gold)];
+      const text = [...changes(first.text, one.text), end, make("small", {}, gold)];
       return make("div", {}, make("dt", {}, probe), make("dd", {}, ...text));
     }));
     when.textContent = `Greedy answers before step ${at}, seed ${data.seeds[0]}; `

@@ -46,6 +46,10 @@ def fragment(record: Record) -> str:
         for arm, one in arms.items()
     )
     told = '<p class="quiet">Solid: proxy, k1 and the rest. Dashed: gold and k3. Means over seeds.</p>'
+    said: dict[str, int] = {}
+    named = [
+        {"name": _arm(arm), **one, "answers": _answers(one["answers"], said)} for arm, one in arms.items()
+    ]
     data = {
         "steps": document["figures"]["steps"],
         "probes": document["probes"],
@@ -54,7 +58,8 @@ def fragment(record: Record) -> str:
             for name, (title, series, unit) in PANELS.items()
         ],
         "names": NAMES,
-        "arms": [{"name": _arm(arm), **arms[arm]} for arm in arms],
+        "arms": named,
+        "said": [json.loads(one) for one in said],
         "seeds": document["seeds"],
     }
     inside = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
@@ -62,6 +67,19 @@ def fragment(record: Record) -> str:
         f'<div class="dynamics"><div class="still">{still}{told}</div>{_table(arms)}'
         f'<script type="application/json">{inside}</script></div>'
     )
+
+
+def _answers(probes: Sequence[Mapping[str, Any]], said: dict[str, int]) -> list[list[tuple[int, int]]]:
+    """Of each probe its steps, and the place of what was said there among all that was said: most answers are
+    given again and again, and a page holds each once.
+    """
+    found = []
+    for probe in probes:
+        rows = [
+            (row["step"], {name: row[name] for name in row if name != "step"}) for row in probe["answers"]
+        ]
+        found.append([(step, said.setdefault(json.dumps(row), len(said))) for step, row in rows])
+    return found
 
 
 def _arm(arm: str) -> str:

@@ -10,7 +10,7 @@ from . import pictures_debates as debates
 from . import pictures_measured as measured
 from .course import Course
 from .dynamics import dynamics
-from .pipeline_picture import pipeline
+from .pipeline_picture import instructgpt, pipeline
 from .records import NoSuchFigure
 
 FIGURES: dict[str, Callable[[Course], str]] = {
@@ -34,6 +34,7 @@ FIGURES: dict[str, Callable[[Course], str]] = {
     "oversight": debates.oversight,
     "depth": debates.depth,
     "pipeline": pipeline,
+    "instructgpt": instructgpt,
     "dynamics": dynamics,
     **bridge.FIGURES,
 }

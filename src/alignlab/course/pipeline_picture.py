@@ -80,26 +80,30 @@ def pipeline(course: Course) -> str:
     """One drawing for each organization, of which a switch shows one; without a script all stand below each
     other.
     """
-    drawings = []
-    for name, (title, way, said) in WAYS.items():
-        boxes = [_box(box, box in way, course) for box in BOXES]
-        arrows = [_arrow(a, b) for a, b in zip(way, way[1:], strict=False)]
-        tip = (
-            f'<defs><marker id="fig-tip-{name}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
-            'markerHeight="7" '
-            'orient="auto"><path d="M0 0L8 4L0 8z" fill="var(--blue)"/></marker></defs>'
-        )
-        steps = ", ".join(BOXES[box][2] for box in way)
-        drawn = svg(
-            [tip, *boxes, *(arrow.replace("TIP", f"fig-tip-{name}") for arrow in arrows)],
-            490,
-            f"{title}: {steps}",
-        )
-        drawings.append(
-            f'<div class="way" data-way="{escape(title, quote=True)}"><h4>{escape(title)}</h4>{drawn}'
-            f"<p>{escape(said)} <code>alignlab run --recipe {name}</code></p></div>"
-        )
-    return f'<div class="ways">{"".join(drawings)}</div>'
+    return f'<div class="ways">{"".join(_way(name, course) for name in WAYS)}</div>'
+
+
+def instructgpt(course: Course) -> str:
+    """The way of InstructGPT alone."""
+    return _way("instructgpt", course)
+
+
+def _way(name: str, course: Course) -> str:
+    title, way, said = WAYS[name]
+    boxes = [_box(box, box in way, course) for box in BOXES]
+    arrows = [_arrow(a, b) for a, b in zip(way, way[1:], strict=False)]
+    tip = (
+        f'<defs><marker id="fig-tip-{name}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
+        'markerHeight="7" '
+        'orient="auto"><path d="M0 0L8 4L0 8z" fill="var(--blue)"/></marker></defs>'
+    )
+    steps = ", ".join(BOXES[box][2] for box in way)
+    parts = [tip, *boxes, *(arrow.replace("TIP", f"fig-tip-{name}") for arrow in arrows)]
+    drawn = svg(parts, 490, f"{title}: {steps}")
+    return (
+        f'<div class="way" data-way="{escape(title, quote=True)}"><h4>{escape(title)}</h4>{drawn}'
+        f"<p>{escape(said)} <code>alignlab run --recipe {name}</code></p></div>"
+    )
 
 
 def _box(name: str, on: bool, course: Course) -> str:
