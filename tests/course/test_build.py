@@ -257,6 +257,8 @@ def test_missing_files_stop_nothing(folder: Path) -> None:
         ("claims/a.toml", "[rises]", "[falls]", "claim"),
         ("pages/1-one.md", "A {term}", "Of 250 a {term}", "number"),
         ("pages/1-one.md", "A {term}", "Some 0.7 a {term}", "number"),
+        ("pages/1-one.md", "A {term}", "Some $-0.73$ a {term}", "number"),
+        ("pages/1-one.md", "A {term}", "From $0.73 \\to 0.8$ a {term}", "number"),
         ("pages/1-one.md", "A {term}", "A policy: a {term}", "order"),
         ("pages/1-one.md", "2-two#there", "2-two#where", "anchor"),
         ("pages/1-one.md", "2-two#there", "3-three", "link"),

@@ -19,6 +19,7 @@ from .writing import find_term
 
 HARDEST, LONGEST = 9.0, 20.0  # school grade (Flesch-Kincaid) of a page, words of its mean sentence
 SERVED = 62  # bullets of the outline
+_FIGURE = re.compile(r"[+-]?\d+\.\d\d+(\s*\\to\s*[+-]?\d+\.\d+)?$")
 _NUMBER = re.compile(r"(?<![\w.,/–-])\d[\d,]*(?:\.\d+)?(?:\s?%)?(?![\w])")
 _OPEN_ROLE = re.compile(r"\{(?:claim|value|term|cite|page)\}`")
 _YEAR = re.compile(r"(?:19|20)\d\d$")
@@ -89,9 +90,13 @@ def _numbers(course: Course) -> Iterator[Problem]:
     for page in course.pages.values():
         for token, line in page.tokens():
             for child in token.children or []:
+                where = f"{page.id}, line {line}"
+                if child.type == "math" and _FIGURE.match(child.content):
+                    yield Problem(
+                        "number", where, f"{child.content} stands without a source: it is no formula"
+                    )
                 if child.type != "text":
                     continue
-                where = f"{page.id}, line {line}"
                 if _OPEN_ROLE.search(child.content):
                     yield Problem("format", where, "a role does not end; in a table its | is written \\|")
                 for number in _NUMBER.findall(child.content):
