@@ -68,8 +68,9 @@ def rect(x: float, y: float, width: float, height: float, fill: str, more: str =
 
 
 def svg(parts: Sequence[str], height: float, label: str, width: float = WIDTH) -> str:
+    role = "group" if any("<a " in part for part in parts) else "img"  # an image has nothing to press
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(label, quote=True)}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="{role}" aria-label="{escape(label, quote=True)}" '
         f'viewBox="0 0 {number(width)} {number(height)}" preserveAspectRatio="xMinYMin">'
         f"{''.join(parts)}</svg>"
     )

@@ -50,3 +50,13 @@ if (formula) {
   document.documentElement.classList.toggle("flat", script.bottom - base.bottom < base.height / 8);
   probe.remove();
 }
+// What scrolls sideways is scrolled by keys, too.
+const scrollers = () => {
+  for (const box of document.querySelectorAll("pre, .scroll, .formula, :is(p, li):has(math)")) {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
+  }
+};
+addEventListener("resize", scrollers);
+document.addEventListener("toggle", scrollers, true);
+scrollers();

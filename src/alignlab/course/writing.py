@@ -17,6 +17,7 @@ from .course import Course, Problem
 from .markdown import Block, Page, Prose, parse, parser, words
 
 _NOT_A_SLUG = re.compile(r"[^a-z0-9]+")
+_CONTROL = re.compile(r"</?(?:a|button)\b[^>]*>")  # what is itself pressed has none inside
 
 
 def slug(text: str) -> str:
@@ -231,7 +232,7 @@ class Writer:
         anchor = self._anchor(f"predict-{slug(block.argument)}")
         options = "".join(
             f'<button type="button" class="option" aria-pressed="false"><b>{escape(letter)}</b>'
-            f"<span>{self.inline(tokens[0].children or [])}</span></button>"
+            f"<span>{_CONTROL.sub('', self.inline(tokens[0].children or []))}</span></button>"
             for letter, tokens in block.choices
         )
         if len(block.choices) < 2:
