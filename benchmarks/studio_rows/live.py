@@ -179,10 +179,12 @@ def soak(folder: Path, asked: Namespace) -> None:
     screens = [f"/run/{id_of('long')}", "/", "/runs", "/agree", "/shelf"]
     until, loads, rows = time.monotonic() + 60 * asked.minutes, 0, []
     with studio(folder) as opened, browser() as chromium, training.going_on():
-        context = chromium.new_context(viewport={"width": 1280, "height": 900})
-        tabs = [context.new_page() for _ in range(asked.tabs)]
-        tabs[0].goto(opened.url)
+        # Tabs of one window are hidden but for one, and close their streams. Here all look on: a window each, since
+        # a browser has six connections to a host.
+        size = {"width": 1280, "height": 900}
+        tabs = [chromium.new_context(viewport=size).new_page() for _ in range(asked.tabs)]
         for place, tab in enumerate(tabs):
+            tab.goto(opened.url)
             tab.goto(opened.base + screens[place % len(screens)])
         begun = time.monotonic()
         while time.monotonic() < until:

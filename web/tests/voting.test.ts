@@ -28,10 +28,12 @@ class Studio {
 let studio: Studio;
 let sent: string[];
 let stop: () => void;
+let slow = false;
 
 beforeEach(() => {
   vi.useFakeTimers();
   sent = [];
+  slow = false;
   vi.stubGlobal("document", { hidden: false, addEventListener: () => undefined, removeEventListener: () => undefined });
   vi.stubGlobal("addEventListener", () => undefined);
   vi.stubGlobal("removeEventListener", () => undefined);
@@ -49,6 +51,7 @@ async function sitting(count = 5, task: Partial<MyTask> = {}, said: Partial<Next
   vi.stubGlobal("fetch", studio.fetch);
   const saved = async (batch: Kept[]): Promise<Taken> => {
     sent.push(...batch.map(({ vote, takesBack }) => vote?.lease ?? `back ${takesBack}`));
+    if (slow) await new Promise((answered) => setTimeout(answered, 500));
     return { saved: batch.map(({ id }) => ({ id, seq: 1 })), refused: [] };
   };
   const voting = new Voting({ ...TASK, ...task }, new Outbox("me", inMemory(), () => undefined, saved));
@@ -81,6 +84,24 @@ test("what is taken back is before its voter again, what was skipped is not", as
   await settle();
   expect(sent.slice(0, 2)).toEqual(["lease-0", "lease-1"]);
   expect(sent[2]).toMatch(/^back /);
+});
+
+test("a vote that is saved, of which the page does not know yet, is counted once", async () => {
+  const voting = await sitting(9);
+  slow = true;
+  studio.said = { mine: 1, ahead: 4 };
+  voting.give({ strength: 1 });
+  await settle();
+  expect([voting.done, voting.total]).toEqual([1, 5]);
+  await vi.advanceTimersByTimeAsync(1000);
+  voting.give({ strength: 1 });
+  await settle();
+  expect(voting.done).toBe(2);
+});
+
+test("what the same person votes elsewhere is counted when nothing is on its way", async () => {
+  const voting = await sitting(3, {}, { mine: 4, ahead: 1 });
+  expect([voting.done, voting.total]).toEqual([4, 5]);
 });
 
 test("a guideline is read before the first item, and a newer one before the next", async () => {

@@ -2,7 +2,7 @@
 // say, which goes into the outbox first.
 
 import { Problem, post, type ErrorBody } from "./api";
-import { Outbox, newId, type Vote } from "./outbox";
+import { Outbox, newId, type Kept, type Vote } from "./outbox";
 import type { components } from "./types";
 
 type Schemas = components["schemas"];
@@ -29,6 +29,7 @@ export class Voting {
   /** After every so many votes of this visit. */
   resting = $state(false);
   seconds: number[] = [];
+  #said = 0;
   #given: { id: string; item: Item; skipped: boolean }[] = [];
   #shown = performance.now();
   #hidden = 0;
@@ -80,6 +81,7 @@ export class Voting {
     const ms = Math.round(performance.now() - this.#shown);
     this.outbox.put(this.task.id, { vote: { ...said, id, lease: item.lease, ms, guideline: this.read } });
     this.#given.push({ id, item, skipped: said.skip ?? false });
+    this.#said += 1;
     if (said.skip) this.total = Math.max(this.done, this.total - 1);
     else {
       this.done += 1;
@@ -97,6 +99,7 @@ export class Voting {
     if (!last) return "There is nothing to take back since this page was opened.";
     if (last.skipped) return "What you skipped is with the others now.";
     this.outbox.put(this.task.id, { id: newId(), takesBack: last.id });
+    this.#said += 1;
     this.done -= 1;
     this.seconds.pop();
     this.resting = false;
@@ -125,7 +128,9 @@ export class Voting {
     try {
       const held = [...this.items, ...this.#unsent()].map(({ lease }) => lease);
       const body = { want: AT_HAND - this.items.length, held: [...new Set(held)].slice(-200) };
-      this.#take(await post<Next>(`/api/tasks/${this.task.id}/next`, body));
+      const [saved, said] = [!this.#waiting().length, this.#said];
+      const news = await post<Next>(`/api/tasks/${this.task.id}/next`, body);
+      this.#take(news, saved && said === this.#said);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       this.trouble = error.body;
@@ -136,14 +141,15 @@ export class Voting {
     if (this.resting || this.#left) this.#letGo();
   }
 
-  #take(news: Next): void {
+  /** What the studio counts is right only when nothing was on its way as it was asked, and nothing said since. */
+  #take(news: Next, counts: boolean): void {
     this.trouble = null;
     this.#tries = 0;
     this.news = news;
     const known = new Set([...this.items, ...this.#unsent()].map(({ lease }) => lease));
     const fresh = news.items.filter(({ lease }) => !known.has(lease));
     const before = this.items.length;
-    this.done = Math.max(this.done, news.mine + this.#uncounted());
+    if (counts) this.done = news.mine;
     this.total = Math.max(this.done, news.mine + news.ahead);
     if (before) this.items = [...this.items, ...fresh];
     else this.#show(fresh);
@@ -167,9 +173,13 @@ export class Voting {
     return this.outbox.waiting.flatMap(({ vote, task }) => (vote && task === this.task.id ? [vote] : []));
   }
 
+  #waiting(): Kept[] {
+    return this.outbox.waiting.filter(({ task }) => task === this.task.id);
+  }
+
   /** How many more votes count than the studio knows of. */
   #uncounted(): number {
-    const ours = this.outbox.waiting.filter(({ task }) => task === this.task.id);
+    const ours = this.#waiting();
     const sent = new Set(ours.map(({ id }) => id));
     const back = ours.filter(({ takesBack }) => takesBack && !sent.has(takesBack)).length;
     return this.outbox.votes.filter(({ task }) => task === this.task.id).length - back;
