@@ -179,8 +179,8 @@ def soak(folder: Path, asked: Namespace) -> None:
     screens = [f"/run/{id_of('long')}", "/", "/runs", "/agree", "/shelf"]
     until, loads, rows = time.monotonic() + 60 * asked.minutes, 0, []
     with studio(folder) as opened, browser() as chromium, training.going_on():
-        # Tabs of one window are hidden but for one, and close their streams. Here all look on: a window each, since
-        # a browser has six connections to a host.
+        # Hidden tabs close their streams. Here all look on, a window each: a browser has six connections
+        # to a host.
         size = {"width": 1280, "height": 900}
         tabs = [chromium.new_context(viewport=size).new_page() for _ in range(asked.tabs)]
         for place, tab in enumerate(tabs):
