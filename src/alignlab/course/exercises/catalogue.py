@@ -16,6 +16,7 @@ TITLES = {
     "ex2": "Preferences and a reward model",
     "ex3": "RLHF on a toy whose best policy is known",
     "ex4": "A constitution",
+    "ex5": "Red team",
 }
 
 
