@@ -10,6 +10,7 @@ from . import pictures_debates as debates
 from . import pictures_measured as measured
 from .course import Course
 from .dynamics import dynamics
+from .museum import museum
 from .pipeline_picture import instructgpt, pipeline
 from .records import NoSuchFigure
 
@@ -36,6 +37,7 @@ FIGURES: dict[str, Callable[[Course], str]] = {
     "pipeline": pipeline,
     "instructgpt": instructgpt,
     "dynamics": dynamics,
+    "museum": museum,
     **bridge.FIGURES,
 }
 
