@@ -122,3 +122,12 @@ def test_every_fault_is_put_where_the_loops_still_have_it() -> None:
             sampler.sync(policy.model)
             assert sampler.sample([[1, 2]], Sampling(max_new_tokens=2))
         assert functions() == plain
+
+
+def test_a_gpu_is_compared_by_what_was_learnt() -> None:
+    gpu = script("benchmarks/gpu.py")
+    rows = [{"loss": 2.0, "grad_norm": 1.0, "step": 0}, {"loss": 1.0, "grad_norm": 0.5, "step": 1}]
+    assert gpu.apart(rows, rows) == 0.0
+    assert gpu.apart(rows, [rows[0], rows[1] | {"grad_norm": 0.25}]) == 0.5
+    with pytest.raises(SystemExit, match="nothing was learnt"):
+        gpu.apart([{"loss": 0.0, "grad_norm": 0.0}], [{"loss": 0.0, "grad_norm": 0.0}])
