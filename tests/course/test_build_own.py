@@ -39,6 +39,8 @@ def test_a_run_of_the_reader_stands_beside_the_recorded_figures(
     assert cli.main(["lecture", "--runs", str(tmp_path), "--out", str(site), "--no-open", "--page", "2"]) == 0
     said = capsys.readouterr().out
     assert str(site / "2-sft.html") in said and "recorded" in said
+    page = (site / "2-sft.html").read_text(encoding="utf-8")
+    assert f'<a href="{(tmp_path / "study").resolve().as_uri()}">study</a>' in page
     (site / "2-sft.html").write_text("mine")
     with pytest.raises(UserError, match="did not write"):
         from alignlab.course.build import save

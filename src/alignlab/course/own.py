@@ -25,16 +25,18 @@ def of_runs(folder: Path) -> dict[str, Record]:
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}", remedy="--runs FOLDER, of your runs")
     documents: dict[str, dict[str, Any]] = {}
-    for summary in _summaries(folder):
+    for place, summary in _summaries(folder):
         for name, document in _documents(summary):
-            have = documents.setdefault(name, {"schema": 1, "name": name, "seeds": [], "figures": {}})
+            new: dict[str, Any] = {"schema": 1, "name": name, "seeds": [], "figures": {}, "folders": []}
+            have = documents.setdefault(name, new)
+            have["folders"].append(str(place.resolve()))
             for seed, found in document["figures"].items():
                 have["figures"].setdefault(seed, {}).update(found)
             have["seeds"] = sorted({*have["seeds"], *document["seeds"]}, key=str)
     return {name: Record(name, document) for name, document in documents.items()}
 
 
-def _summaries(folder: Path) -> Iterator[Mapping[str, Any]]:
+def _summaries(folder: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     for depth in range(DEEP + 1):
         for path in sorted(folder.glob("/".join([*"*" * depth, "summary.json"]))):
             try:
@@ -42,7 +44,7 @@ def _summaries(folder: Path) -> Iterator[Mapping[str, Any]]:
             except (OSError, Malformed) as error:
                 raise DataError(f"cannot read {path}: {error}", where=str(path)) from None
             if isinstance(summary, dict):
-                yield summary
+                yield path.parent, summary
 
 
 def _documents(summary: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

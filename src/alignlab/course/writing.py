@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from html import escape
+from pathlib import Path
 
 from markdown_it.token import Token
 
@@ -158,7 +159,10 @@ class Writer:
 
     def _own(self, claim: Claim) -> str:
         figures = own_figures(claim, self.course)
-        return f' <span class="own">yours: {escape(figures)}</span>' if figures else ""
+        if not figures:
+            return ""
+        links = ", ".join(map(_run, self.course.own[claim.record.name].document["folders"]))
+        return f' <span class="own">yours: {escape(figures)}, in {links}</span>'
 
     def _value(self, content: str) -> str:
         asked, _, how = content.partition("|")
@@ -302,6 +306,13 @@ def find_term(word: str, glossary: dict[str, str]) -> str:
     if word.endswith("ies"):
         return spelled.get(f"{word[:-3]}y", "")
     return ""
+
+
+def _run(folder: str) -> str:
+    """A link to the page of a run, or to its folder."""
+    page = Path(folder) / "report.html"
+    uri = (page if page.exists() else page.parent).as_uri()
+    return f'<a href="{escape(uri, quote=True)}">{escape(page.parent.name)}</a>'
 
 
 def own_figures(claim: Claim, course: Course) -> str:
