@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from alignlab import cli
-from alignlab.course import build, checks, command, course, deck, figures, places
+from alignlab.course import build, checks, command, course, deck, figures, places, records
 from alignlab.course.course import Course
 from alignlab.errors import DataError
 
@@ -322,3 +322,14 @@ def test_all_claims_of_the_lecture_hold() -> None:
     found: Course = course.load(places.lecture_folder())
     assert [claim.id for claim in found.claims.values() if not claim.stands] == []
     assert not [problem for problem in found.problems if problem.kind == "claim"]
+
+
+def test_the_museum_shows_what_its_records_say() -> None:
+    found = course.load(places.lecture_folder())
+    drawn = figures.drawn("museum", found)
+    gold = found.records["specification-gaming"].find("figures.*.others.because.gold.-1")
+    assert f"gold at {sum(gold.values()) / 3:.2f}" in drawn and drawn.count("no mend was measured") == 2
+    document = json.loads(json.dumps(found.records["dynamics"].document))
+    document["figures"]["arms"]["0"]["series"]["gold"][0][-1] = 0.77
+    found.records["dynamics"] = records.Record("dynamics", document)
+    assert "gold at 0.77" in figures.drawn("museum", found)
