@@ -8,6 +8,7 @@ import io
 import json
 import os
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -353,7 +354,7 @@ def test_an_output_that_is_full_is_said(tmp_path, words):
 
 def shell(line, tmp_path, **environment):
     return subprocess.run(
-        ["bash", "-c", line.replace("alignlab", f"{sys.executable} -m alignlab.cli")],
+        ["bash", "-c", line.replace("alignlab", f"{shlex.quote(sys.executable)} -m alignlab.cli")],
         cwd=tmp_path,
         capture_output=True,
         timeout=300,
