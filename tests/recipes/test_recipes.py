@@ -172,7 +172,13 @@ def test_an_unknown_recipe_is_a_usage_error(capsys: pytest.CaptureFixture[str]) 
     assert "instructgpt" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", MORE)
+SLOW = {"llama3", "mixtral", "zephyr"}
+"""Made of stages that the others run too: the campaign runs them whole."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.campaign) if name in SLOW else name for name in MORE]
+)
 def test_from_end_to_end(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
     assert cli.main(["run", "--recipe", name, "--out", str(out), *TOY, *MORE[name].split()]) == 0
