@@ -172,7 +172,7 @@ def test_an_unknown_recipe_is_a_usage_error(capsys: pytest.CaptureFixture[str]) 
     assert "instructgpt" in capsys.readouterr().err
 
 
-SLOW = {"llama3", "mixtral", "zephyr"}
+SLOW = {"llama3", "mixtral"}
 """Made of stages that the others run too: the campaign runs them whole."""
 
 
