@@ -295,8 +295,8 @@ class Stale:
         frozen = load_policy(base, ModelSettings())
         self.inner = LocalSampler.of(frozen)
 
-    def sample(self, prompts, sampling, *, seed):
-        return self.inner.sample(prompts, sampling, seed=seed)
+    def sample(self, prompts, sampling, *, seed, first=0):
+        return self.inner.sample(prompts, sampling, seed=seed, first=first)
 
     def sync(self, model):
         pass

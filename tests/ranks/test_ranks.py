@@ -48,7 +48,7 @@ from ..methods.conftest import base as base  # the tiny model in a folder
 from ..methods.conftest import tiny_llama
 
 WORKER = Path(__file__).with_name("together.py")
-SAME = ("sft", "lora", "reward", "dpo", "rloo", "grpo", "ppo")
+SAME = ("sft", "lora", "reward", "dpo", "rloo", "ahead", "grpo", "ppo")
 PARTS = ("sft-parts", "tied-parts", "reward-parts", "dpo-parts")
 PARTS_OF_IT = ModelSettings(precision="fp32", shard=True)
 STOPS = 3  # the step in which a run of six is left

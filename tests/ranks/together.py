@@ -25,6 +25,7 @@ from alignlab.models.state import Trained, trainable_tensors
 from alignlab.records import Completion, Demonstration, Prompt, Ranking
 from alignlab.run import RunDir, ranks
 from alignlab.run.lock import release
+from alignlab.sampling.local import LocalSampler
 from alignlab.settings import (
     AdapterSettings,
     DPOSettings,
@@ -119,6 +120,33 @@ def train_rloo(base: Path, run: RunDir) -> Found:
     return _group(base, run, RLOOSettings(**LOOP, kl_coef=0.05))
 
 
+class Elsewhere(LocalSampler):
+    """Has weights of its own, as a server has."""
+
+    def sync(self, model: Any) -> None:
+        if self.model is None:
+            super().sync(model)
+        else:
+            self.model.load_state_dict(model.state_dict())
+
+
+def train_ahead(base: Path, run: RunDir) -> Found:
+    """The next batch is written beside the update, each process's part of it in that process."""
+    policy, apart = (load_policy(base, PLAIN, trainable=True) for _ in range(2))
+    settings = RLOOSettings(**LOOP, staleness=1, sampler="http://127.0.0.1:9/v1#elsewhere")
+    summary = group.train(
+        run,
+        policy,
+        load_policy(base, PLAIN),
+        PROMPTS,
+        settings,
+        judge=LOW,
+        sampler=Elsewhere.of(apart, name="policy"),
+        seed=3,
+    )
+    return policy, summary
+
+
 def train_grpo(base: Path, run: RunDir) -> Found:
     """Two updates a step, their log-probabilities asked before."""
     return _group(base, run, GRPOSettings(**LOOP, minibatch=6, kl_coef=0.05, kl_penalty="k3_in_loss"))
@@ -145,6 +173,7 @@ CASES: dict[str, Callable[[Path, RunDir], Found]] = {
     "reward": train_reward,
     "dpo": train_dpo,
     "rloo": train_rloo,
+    "ahead": train_ahead,
     "grpo": train_grpo,
     "ppo": train_ppo,
 }

@@ -220,6 +220,33 @@ def test_a_run_of_rloo_through_a_server_is_the_run_without_though_the_server_is_
             assert one[f"sampling/importance_sampling_ratio/{end}"] == pytest.approx(1, abs=1e-5)
 
 
+def test_one_step_ahead_through_a_server_that_is_started_anew_is_the_run_through_one_that_stays(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "runs").mkdir()
+    running = [Running(mild(), updates=tmp_path / "runs")]
+    port = running[0].port
+
+    def anew() -> None:
+        """While the next batch is being written, or just was."""
+        running.pop().close()
+        running.append(Running(mild(9), updates=tmp_path / "runs", port=port))
+
+    ahead = RLOOSettings(
+        **{**vars(RLOO), "steps": 3, "staleness": 1, "sampler": f"http://127.0.0.1:{port}/v1#tiny"}
+    )
+    try:
+        stays, want = rloo(tmp_path / "runs" / "stays", ahead)
+        figures, texts = rloo(tmp_path / "runs" / "anew", ahead, anew)
+    finally:
+        for server in running:
+            server.close()
+    assert texts == want and len(texts) == 24
+    assert [row["sampling/staleness"] for row in figures] == [0, 1, 1]
+    for one, other in zip(figures, stays, strict=True):
+        assert one == pytest.approx(other, rel=1e-5, abs=1e-5)
+
+
 # --- a server that is away, or has other weights
 
 

@@ -4,6 +4,7 @@ update moves it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import fmean as mean
 from statistics import median
 
@@ -97,7 +98,9 @@ def ratio_not_one(h: History) -> Hit | None:
 
 
 def sampler_mismatch(h: History) -> Hit | None:
-    gap = h.series("sampling/sampling_logp_difference/mean")
+    """Only where the sampler had the trainer's weights."""
+    rows = [row for row in h.rows if not row.get("sampling/staleness")]
+    gap = replace(h, rows=rows).series("sampling/sampling_logp_difference/mean")
     if not gap:
         return None
     last = gap.tail(0.25, 2)

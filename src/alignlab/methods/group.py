@@ -94,6 +94,7 @@ def train(
     updates = settings.steps * settings.epochs * -(-settings.rollouts // minibatch_size)
     optimizer = MasterAdamW(policy.model.parameters(), settings.optim, updates)
     trained = Trained(run, {"curve": []}, model=(policy.model, optimizer))
+    source.go_on(trained.numbers)
     feedback = rollouts.Feedback(judge, trained.numbers)
     columns = COLUMNS | feedback.columns
     log = rollouts.StepLog(run, source, settings, gold, trained.numbers["curve"], columns)

@@ -66,6 +66,7 @@ def train(
     source = rollouts.Source(run, policy, prompts, settings, seed=seed)
     optimizer = MasterAdamW(policy.model.parameters(), settings.optim, settings.steps)
     trained = Trained(run, {"curve": []}, model=(policy.model, optimizer))
+    source.go_on(trained.numbers)
     columns = {"score": "objective/scores", "gold": "objective/gold", "kl": "objective/kl"}
     log = rollouts.StepLog(run, source, settings, gold, trained.numbers["curve"], columns)
 

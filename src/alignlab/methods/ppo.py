@@ -92,6 +92,7 @@ def train(
         value=(value_model.model, value_optimizer),
     )
     numbers = trained.numbers
+    source.go_on(numbers)
     feedback = rollouts.Feedback(judge, numbers)
     columns = COLUMNS | feedback.columns
     log = rollouts.StepLog(run, source, settings, gold, numbers["curve"], columns)

@@ -22,7 +22,8 @@ class Trained:
         ResumeRefused: what was saved lacks a tensor, as a state that other code wrote does.
 
     Args:
-        numbers: what the loop counts for itself, as JSON can hold it, where it begins.
+        numbers: what the loop counts for itself, as JSON can hold it, where it begins. A function stands for
+            what it gives when the state is saved.
         parts: by the name that its tensors are saved under, each model with its optimizer.
 
     Attributes:
@@ -53,7 +54,8 @@ class Trained:
         """What `RunDir.steps` saves. Parts are put together, one tensor after the other, for the process that
         writes; the others have nothing to keep.
         """
-        return {name: shards.put_together(tensor) for name, tensor in self._tensors().items()}, self.numbers
+        numbers = {name: value() if callable(value) else value for name, value in self.numbers.items()}
+        return {name: shards.put_together(tensor) for name, tensor in self._tensors().items()}, numbers
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = {}

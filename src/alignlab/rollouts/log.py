@@ -68,6 +68,8 @@ class StepLog:
         """
         truth = self.gold.score(completions) if self.gold and step % self.settings.gold_every == 0 else []
         row = {**metrics, **self.seconds}
+        if self.settings.staleness:
+            row["sampling/staleness"] = self.source.staleness
         if truth:
             row["objective/gold"] = mean([score.value for score in truth])
         self.run.log(step, row)

@@ -13,7 +13,8 @@ reward, reward_std               RLOO and GRPO: score less KL penalty, if it is 
                                  within a prompt
 frac_reward_zero_std             share of prompts whose completions all have one score: dead groups
 completions/marks_ratio          share of completions with special tokens inside, which every judge sees
-completions/*, sampling/*        lengths; how far the sampler is from the trainer (`mismatch`)
+completions/*, sampling/*        lengths; how far the sampler is from the trainer (`mismatch`), and how many
+                                 updates older its weights are (`staleness`)
 judge/*, safety/*                what the judge adds; the price of cost (`Feedback`)
 time/*                           seconds
 """

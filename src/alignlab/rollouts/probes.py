@@ -29,6 +29,7 @@ class Probes:
         if not self.prompts or (step % self.every and not last):
             return
         policy, sampler = self.source.policy, self.source.sampler
+        self.source.written_ahead()  # by the weights that the sampler has now
         if isinstance(sampler, LocalSampler):
             sampler = LocalSampler.of(policy, slots=len(self.prompts), name="policy")
         else:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import cache, lru_cache, partial
+from threading import Thread
+from typing import Any, TypeAlias
 
 from ..models.policy import Policy
 from ..records import Completion, Prompt
@@ -18,14 +20,21 @@ from ..text.disk import remove
 from .fitting import OnPolicySettings, prompts_that_fit
 
 WRITTEN = ("text", "ids", "logprobs", "finished", "source", "blocked", "prompt_ids")
-"""What processes tell one another of a completion."""
+"""What processes tell one another of a completion, and what is kept of one that was written ahead."""
+
+Rows: TypeAlias = list[list[list[Any]]]
+"""Of each prompt its completions, of each of those what is `WRITTEN`."""
 
 
 class Source:
     """Where a loop's completions come from: its policy as it is, on the prompts that fit (`dropped` did not).
 
     Args:
-        sampler: who writes the completions; None = as the settings say.
+        sampler: who writes the completions; None = as the settings say. With a `staleness` of 1 its weights
+            are not those that are trained: it writes while they change.
+
+    Attributes:
+        staleness: how many updates older the policy was that wrote the last batch.
     """
 
     def __init__(
@@ -42,9 +51,32 @@ class Source:
         self.policy, self.seed = policy, seed
         self.sampling = Sampling.of(settings.sampling, settings.per_prompt)
         self.sampler = sampler or _sampler(run, policy, settings)
+        self.staleness = 0
+        self._batches = settings.steps if isinstance(settings, RolloutTraining) and settings.staleness else 0
+        self._ahead: Callable[[], Rows] | None = None
+
+    def go_on(self, numbers: dict[str, Any]) -> None:
+        """Have what is written ahead saved with the loop's own numbers (`Trained.numbers`), and take up what
+        was.
+        """
+        if self._batches:
+            if rows := numbers.get("ahead"):
+                self._ahead = lambda: rows
+            numbers["ahead"] = self.written_ahead
+
+    def written_ahead(self) -> Rows:
+        """The next step's completions, once they are there; none where nobody is at them. All processes ask.
+
+        Raises:
+            UserError: what went wrong while they were written.
+        """
+        return self._ahead() if self._ahead else []
 
     def sample(self, count: int, step: int, *, draws: str = "rollout", at: int = -1) -> list[Completion]:
         """`per_prompt` completions of each of the step's prompts, side by side.
+
+        With a `staleness` of 1 the next step's are begun beside the update: by the policy as it is now, which
+        is one update old when they are learnt from.
 
         Args:
             draws: what their seed is for. at: the step of an error, where it is another one.
@@ -53,24 +85,38 @@ class Source:
             GuardStop: the policy's logits are not finite.
         """
         prompts = prompts_of_step(self.prompts, count, step, self.seed)
-        self.sampler.sync(self.policy.model)
-        seed = derive_seed(self.seed, draws, step)
-
-        def written(first: int, part: Sequence[Prompt]) -> list[list[Any]]:
-            groups = self.sampler.sample(part, self.sampling, seed=seed, first=first)
-            return [[[getattr(c, name) for name in WRITTEN] for c in group] for group in groups]
-
         with at_step(step if at < 0 else at):
-            if ranks.size() == 1:
-                groups = self.sampler.sample(prompts, self.sampling, seed=seed)
-                return [completion for group in groups for completion in group]
-            groups = ranks.shared(written, prompts)
+            rows = self.written_ahead()
+            self._ahead, self.staleness = None, int(bool(rows))
+            self.sampler.sync(self.policy.model)
+            rows = rows or ranks.shared(self._writing(step, draws), prompts)
+            if step + 1 < self._batches:
+                self._ahead = self._begun(count, step + 1, draws)
         return [
-            _completion(prompt, row) for prompt, group in zip(prompts, groups, strict=True) for row in group
+            _completion(prompt, row) for prompt, group in zip(prompts, rows, strict=True) for row in group
         ]
 
     def close(self) -> None:
         self.sampler.close()
+
+    def _writing(self, step: int, draws: str) -> Callable[[int, Sequence[Prompt]], Rows]:
+        """How a process writes its part of a step's completions."""
+        seed = derive_seed(self.seed, draws, step)
+
+        def written(first: int, part: Sequence[Prompt]) -> Rows:
+            groups = self.sampler.sample(part, self.sampling, seed=seed, first=first)
+            return [[[getattr(c, name) for name in WRITTEN] for c in group] for group in groups]
+
+        return written
+
+    def _begun(self, count: int, step: int, draws: str) -> Callable[[], Rows]:
+        """A step's completions, which a thread begins to write; whoever asks for them waits until they are
+        there. The thread talks to the sampler alone, and not to other processes.
+        """
+        prompts = prompts_of_step(self.prompts, count, step, self.seed)
+        own = ranks.part(len(prompts))
+        coming = _in_thread(partial(self._writing(step, draws), own.start, prompts[own]))
+        return cache(lambda: ranks.shared(lambda *_: coming.result(), prompts))
 
 
 def _sampler(run: RunDir, policy: Policy, settings: OnPolicySettings) -> ModelSampler:
@@ -80,6 +126,20 @@ def _sampler(run: RunDir, policy: Policy, settings: OnPolicySettings) -> ModelSa
     if isinstance(settings, RolloutTraining) and settings.sampler:
         return VllmSampler(settings.sampler, policy, folder)
     return LocalSampler.of(policy, slots=settings.sampling.slots, name="policy")
+
+
+def _in_thread(work: Callable[[], Rows]) -> Future[Rows]:
+    """What a thread works out, or the error that it came to. It ends with the process."""
+    future: Future[Rows] = Future()
+
+    def worked() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=worked, name="ahead", daemon=True).start()
+    return future
 
 
 def _completion(prompt: Prompt, row: Sequence[Any]) -> Completion:

@@ -55,7 +55,6 @@ class VllmSampler(EndpointSampler):
         self.folder, self.version = folder.resolve(), ""
         root = replace(self.address, path=self.address.path.removesuffix("/v1"))
         self._root = Server(root, self.settings, name)
-        self._model: Any = None
 
     def sync(self, model: Any) -> None:
         """Have the server sample from this model's weights from now on. Of several processes the first
@@ -65,7 +64,7 @@ class VllmSampler(EndpointSampler):
             ResourceError: twice in a row the server did not answer in time, refused, or served another
                 version afterwards.
         """
-        self._model, version = model, ""
+        version = ""
         if ranks.rank() == 0:
             with writing(self.folder.parent):
                 version = transfer.write(model, self.folder)
@@ -103,7 +102,7 @@ class VllmSampler(EndpointSampler):
                 return groups
             if ranks.size() > 1:
                 break
-            self.sync(self._model)
+            self._bring(self.version)  # as they lie in the folder: the model may have learnt since
         raise ResourceError("the sampler changed its weights while it wrote", where=self.name, remedy=REMEDY)
 
     def _written(

@@ -124,6 +124,20 @@ def _on_policy(x: Any) -> None:
         )
 
 
+def _ahead(x: s.PPOSettings | s.GroupSettings | s.OnlineDPOSettings) -> None:
+    if x.staleness and not x.sampler:
+        raise ConfigError(
+            f"staleness = {x.staleness} without a sampler: the policy cannot write while it is updated",
+            remedy="--sampler http://host:port/v1#model, or --staleness 0",
+        )
+    if x.staleness and not getattr(x, "importance_cap", 1):
+        raise ConfigError(
+            f"staleness = {x.staleness}, importance_cap = 0: what an older policy wrote would be learnt from "
+            "as if it were the policy's own",
+            remedy="--importance_cap 2",
+        )
+
+
 def _whole_groups(x: s.PPOSettings | s.GroupSettings) -> None:
     if x.rollouts % x.per_prompt:
         raise ConfigError(
@@ -219,6 +233,7 @@ RULES: tuple[tuple[type | tuple[type, ...], Callable[[Any], None]], ...] = (
     (s.RewardSettings, _reward),
     (s.DPOSettings, _dpo),
     ((s.PPOSettings, s.GroupSettings, s.OnlineDPOSettings, s.RejectionSettings), _on_policy),
+    ((s.PPOSettings, s.GroupSettings, s.OnlineDPOSettings), _ahead),
     ((s.PPOSettings, s.GroupSettings), _whole_groups),
     (s.PPOSettings, _ppo),
     (s.GroupSettings, _group),

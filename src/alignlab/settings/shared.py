@@ -259,6 +259,13 @@ class RolloutTraining(PromptTraining):
         "FOLDER` (--out lies below FOLDER) or vLLM; empty = the policy itself, in this process",
         names="endpoint",
     )
+    staleness: int = setting(
+        0,
+        "1 = the completions of the next step are written beside the update, by the policy as it was before "
+        "it; with --sampler, and with an importance_cap where the method has one",
+        at_least=0,
+        at_most=1,
+    )
     keep_samples: Literal["all", "few"] = setting(
         "all",
         "completions that are kept in samples.jsonl: all until the file has 200 MB, or the few that a report "
