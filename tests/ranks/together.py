@@ -25,18 +25,19 @@ from alignlab.models.state import Trained, trainable_tensors
 from alignlab.records import Completion, Demonstration, Prompt, Ranking
 from alignlab.run import RunDir, ranks
 from alignlab.run.lock import release
-from alignlab.sampling.local import LocalSampler
 from alignlab.settings import (
     AdapterSettings,
     DPOSettings,
     GRPOSettings,
     ModelSettings,
     OptimSettings,
+    ORPOSettings,
     PPOSettings,
     RewardSettings,
     RLOOSettings,
     SamplingSettings,
     SFTSettings,
+    SimPOSettings,
 )
 
 OPTIM = OptimSettings(lr=3e-3)
@@ -111,58 +112,59 @@ def train_dpo(base: Path, run: RunDir, model: ModelSettings = PLAIN) -> Found:
     return policy, direct.train(run, policy, RANKINGS, settings, seed=5)
 
 
-def _group(base: Path, run: RunDir, settings: RLOOSettings | GRPOSettings) -> Found:
-    policy = load_policy(base, PLAIN, trainable=True)
-    return policy, group.train(run, policy, load_policy(base, PLAIN), PROMPTS, settings, judge=LOW, seed=3)
+def train_orpo(base: Path, run: RunDir, model: ModelSettings = PLAIN) -> Found:
+    policy = load_policy(base, model, trainable=True)
+    settings = ORPOSettings(epochs=1, batch=4, micro_batch=3, held_out=0.2, optim=OPTIM)
+    return policy, direct.train(run, policy, RANKINGS, settings, seed=5)
 
 
-def train_rloo(base: Path, run: RunDir) -> Found:
-    return _group(base, run, RLOOSettings(**LOOP, kl_coef=0.05))
+def train_simpo(base: Path, run: RunDir, model: ModelSettings = PLAIN) -> Found:
+    policy = load_policy(base, model, trainable=True)
+    settings = SimPOSettings(epochs=1, batch=4, micro_batch=3, held_out=0.2, optim=OPTIM)
+    return policy, direct.train(run, policy, RANKINGS, settings, seed=5)
 
 
-class Elsewhere(LocalSampler):
-    """Has weights of its own, as a server has."""
+def _group(base: Path, run: RunDir, settings: RLOOSettings | GRPOSettings, model: ModelSettings) -> Found:
+    policy, reference = load_policy(base, model, trainable=True), load_policy(base, model)
+    return policy, group.train(run, policy, reference, PROMPTS, settings, judge=LOW, seed=3)
 
-    def sync(self, model: Any) -> None:
-        if self.model is None:
-            super().sync(model)
-        else:
-            self.model.load_state_dict(model.state_dict())
+
+def train_rloo(base: Path, run: RunDir, model: ModelSettings = PLAIN) -> Found:
+    return _group(base, run, RLOOSettings(**LOOP, **written_by(model), kl_coef=0.05), model)
+
+
+def train_dead(base: Path, run: RunDir, model: ModelSettings = PLAIN) -> Found:
+    """Most prompts teach nothing, and without a penalty those get no pass: some process has none."""
+    few = RuleJudge("few", lambda c: float(sum(c.ids) % 5 == 0))
+    settings = RLOOSettings(**LOOP, **written_by(model), kl_coef=0.0)
+    policy = load_policy(base, model, trainable=True)
+    return policy, group.train(run, policy, None, PROMPTS, settings, judge=few, seed=3)
 
 
 def train_ahead(base: Path, run: RunDir) -> Found:
-    """The next batch is written beside the update, each process's part of it in that process."""
-    policy, apart = (load_policy(base, PLAIN, trainable=True) for _ in range(2))
-    settings = RLOOSettings(**LOOP, staleness=1, sampler="http://127.0.0.1:9/v1#elsewhere")
-    summary = group.train(
-        run,
-        policy,
-        load_policy(base, PLAIN),
-        PROMPTS,
-        settings,
-        judge=LOW,
-        sampler=Elsewhere.of(apart, name="policy"),
-        seed=3,
-    )
-    return policy, summary
+    """The next batch is written beside the update: each process asks for its part of it."""
+    return _group(base, run, RLOOSettings(**LOOP, **written_by(PARTS), staleness=1), PLAIN)
 
 
-def train_grpo(base: Path, run: RunDir) -> Found:
+def train_grpo(base: Path, run: RunDir, model: ModelSettings = PLAIN) -> Found:
     """Two updates a step, their log-probabilities asked before."""
-    return _group(base, run, GRPOSettings(**LOOP, minibatch=6, kl_coef=0.05, kl_penalty="k3_in_loss"))
+    more: dict[str, Any] = {"minibatch": 6, "kl_coef": 0.05, "kl_penalty": "k3_in_loss"}
+    return _group(base, run, GRPOSettings(**LOOP, **written_by(model), **more), model)
 
 
-def train_ppo(base: Path, run: RunDir) -> Found:
-    policy = load_policy(base, PLAIN, trainable=True)
-    value = load_reward_model(base, PLAIN, init_head=True, trainable=True)
-    settings = PPOSettings(
-        **LOOP, epochs=2, minibatch=6, kl_coef=0.05, whiten_rewards=True, ptx_coef=0.5, ptx_batch=3
-    )
+def train_ppo(base: Path, run: RunDir, model: ModelSettings = PLAIN) -> Found:
+    policy, reference = load_policy(base, model, trainable=True), load_policy(base, model)
+    value = load_reward_model(base, model, init_head=True, trainable=True)
+    more: dict[str, Any] = {"epochs": 2, "minibatch": 6, "whiten_rewards": True, "ptx_coef": 0.5}
+    settings = PPOSettings(**LOOP, **written_by(model), **more, kl_coef=0.05, ptx_batch=3)
     text = [[5 + i, 9, 40 + i, 7] for i in range(8)]
-    summary = ppo.train(
-        run, policy, load_policy(base, PLAIN), value, PROMPTS, settings, judge=LOW, ptx_rows=text, seed=3
-    )
+    summary = ppo.train(run, policy, reference, value, PROMPTS, settings, judge=LOW, ptx_rows=text, seed=3)
     return policy, summary
+
+
+def written_by(model: ModelSettings) -> dict[str, Any]:
+    """A model in parts does not write: the server does that the tests have begun."""
+    return {"sampler": os.environ["SAMPLER"]} if model.shard else {}
 
 
 CASES: dict[str, Callable[[Path, RunDir], Found]] = {
@@ -172,14 +174,17 @@ CASES: dict[str, Callable[[Path, RunDir], Found]] = {
     "wrong": train_wrong,
     "reward": train_reward,
     "dpo": train_dpo,
+    "orpo": train_orpo,
+    "simpo": train_simpo,
     "rloo": train_rloo,
+    "dead": train_dead,
     "ahead": train_ahead,
     "grpo": train_grpo,
     "ppo": train_ppo,
 }
 CASES |= {
     f"{name}-parts": partial(CASES[name], model=PARTS)  # type: ignore[call-arg]
-    for name in ("sft", "tied", "reward", "dpo")
+    for name in ("sft", "tied", "reward", "dpo", "orpo", "simpo", "rloo", "dead", "grpo", "ppo")
 }
 CASES["halved"] = partial(train_sft, model=PARTS, factor=2.0)
 

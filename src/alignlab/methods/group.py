@@ -23,6 +23,7 @@ from torch import Tensor
 
 from .. import losses, rollouts
 from ..feedback import Judge
+from ..models import shards
 from ..models.forward import laid_out, token_stats
 from ..models.optimizer import MasterAdamW
 from ..models.policy import Policy
@@ -161,8 +162,7 @@ def read(
     # without a KL penalty a completion that is as good as its baseline has no gradient: no forward pass then
     advantages_B = against_others(scores_B, settings)
     learnt_B = (advantages_B != 0) | bool(settings.kl_coef)
-    pieces = [learnt(ranks.mine(piece), learnt_B) for piece in chain.from_iterable(passes[0])]
-    pieces = [piece for piece in pieces if piece]
+    pieces = [learnt(piece, learnt_B) for piece in chain.from_iterable(passes[0])]
 
     # the policy, and the reference, where they are needed
     old_BT = ref_BT = None
@@ -224,17 +224,14 @@ def update(
     kept = float((r.mask_BT[members] * batch.learnt_B[members, None]).sum())
     now_BT = torch.zeros(r.mask_BT.shape, device=policy.device)
     totals: dict[str, float] = {}
-    for whole in minibatch:
-        piece = learnt(ranks.mine(whole), batch.learnt_B)
-        if not piece:
-            continue
+    micro_batches = [learnt(whole, batch.learnt_B) for whole in minibatch]
+    for piece, counts in shards.parts(policy.model, micro_batches):
         place = r.place(piece)
         mask_BT = r.mask_BT[place]
         layout = laid_out(policy.model, [r.rows[i] for i in piece], policy.pad_id)
         stats = token_stats(policy.model, layout.batch, temperature=settings.sampling.temperature)
         logprobs_BT = layout.back(stats.logprobs_BT)
-        now_BT[place] = logprobs_BT.detach()
-        old_BT = (now_BT if batch.old_logprobs_BT is None else batch.old_logprobs_BT)[place]
+        old_BT = logprobs_BT.detach() if batch.old_logprobs_BT is None else batch.old_logprobs_BT[place]
         weights_BT = losses.token_weights(
             mask_BT,
             mean=loss_mean_of(settings),
@@ -259,7 +256,10 @@ def update(
             estimator=settings.kl_penalty[:2],
             ratio_level=settings.ratio_level,
         )
-        loss.backward()
+        (counts * loss).backward()
+        if not counts:
+            continue
+        now_BT[place] = logprobs_BT.detach()
         sums = {name: float(value) * float(mask_BT.sum()) for name, value in metrics.items()}
         sums["entropy"] = stats.entropy_BT.sum().item()
         sums["loss"] = loss.item() * kept

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from .. import losses, rollouts
 from ..feedback import Judge
+from ..models import shards
 from ..models.chat import Rendered
 from ..models.forward import laid_out, token_stats, value_BT
 from ..models.optimizer import MasterAdamW
@@ -169,7 +170,7 @@ def read(
     follow.
     """
     r = Rollouts.read(policy, completions)
-    pieces = [piece for whole in chain.from_iterable(first_pass) if (piece := ranks.mine(whole))]
+    pieces = list(chain.from_iterable(first_pass))
     old_BT, ref_BT = r.logprobs_under(
         [rollouts.current(policy), rollouts.frozen(policy, reference)],
         pieces,
@@ -177,8 +178,10 @@ def read(
     )
     old_values_BT = torch.zeros_like(old_BT)
     with torch.no_grad():
-        for piece in pieces:
-            old_values_BT[r.place(piece)] = values_of(value_model, [r.rows[i] for i in piece])
+        for piece, counts in shards.parts(value_model.model, pieces):
+            values_NT = values_of(value_model, [r.rows[i] for i in piece])
+            if counts:
+                old_values_BT[r.place(piece)] = values_NT
     ranks.add_up([old_values_BT])
     old_values_BT *= r.mask_BT
     rewards_BT = losses.kl_shaped_rewards(scores_B, old_BT, ref_BT, r.mask_BT, kl_coef=kl_coef)
@@ -225,7 +228,7 @@ def update(
     r = batch.rollouts
     count = float(r.mask_BT[list(chain.from_iterable(minibatch))].sum())
     totals: dict[str, float] = {}  # over tokens: divided once, the mean of ratios that are all 1 is 1
-    for piece in filter(None, map(ranks.mine, minibatch)):
+    for piece, counts in shards.parts(policy.model, minibatch):
         rows, place = [r.rows[i] for i in piece], r.place(piece)
         mask_BT = r.mask_BT[place]
         layout = laid_out(policy.model, rows, policy.pad_id)
@@ -238,7 +241,7 @@ def update(
             cliprange=settings.cliprange,
             denominator=count,
         )
-        policy_loss.backward()
+        (counts * policy_loss).backward()
         value_loss, value_metrics = losses.ppo_value_loss(
             values_of(value_model, rows) * mask_BT,
             batch.old_values_BT[place],
@@ -247,7 +250,9 @@ def update(
             cliprange_value=settings.cliprange_value,
             denominator=count,
         )
-        (settings.vf_coef * value_loss).backward()
+        (counts * settings.vf_coef * value_loss).backward()
+        if not counts:
+            continue
         tokens = float(mask_BT.sum())
         sums = {name: float(value) * tokens for name, value in (policy_metrics | value_metrics).items()}
         sums["loss/policy_avg"] = policy_loss.item() * count

@@ -229,7 +229,7 @@ def _ready(
 ) -> Any:
     """The model on its device, in its precision and mode, under a new adapter if one is wanted."""
     if settings.shard:
-        shards.check_shareable(model, device, trainable=trainable, adapter=adapter is not None)
+        shards.check_shareable(model, device, adapter=adapter is not None)
         model = adapters.cast(model, torch.float32)
     else:
         model = adapters.cast(model, dtype_in_use(model, settings, device)).to(device)

@@ -12,7 +12,7 @@ a state or the model is saved: models of up to a few billion weights.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -27,13 +27,12 @@ WITHOUT = "leave model.shard out; or dense weights, all of them trained, by seve
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")  # of a config, where a model has some
 
 
-def check_shareable(model: Any, device: torch.device, *, trainable: bool, adapter: bool = False) -> None:
+def check_shareable(model: Any, device: torch.device, *, adapter: bool = False) -> None:
     """Raise ConfigError for a model whose weights this process cannot share with others."""
     there = torch.accelerator.current_accelerator() or torch.device("cpu")
     config = model.config.get_text_config()
     wrong = {
         "shares weights among processes, and this one is alone": ranks.size() == 1,
-        "is for the model that is trained": not trainable,
         "and an adapter": adapter or hasattr(model, "peft_config"),
         "and a mixture of experts": any(getattr(config, name, None) for name in EXPERTS),
         f"on {device.type}, where there is {there.type}": device.type != there.type or device.type == "mps",
@@ -86,6 +85,14 @@ def share(model: Any, rows: Sequence[T]) -> tuple[Sequence[T], bool]:
     if own or not is_sharded(model):
         return own, True
     return rows[:1], False
+
+
+def parts(model: Any, micro_batches: Iterable[Sequence[T]]) -> Iterator[tuple[Sequence[T], bool]]:
+    """What `share` gives of each micro-batch, where this process has something to read."""
+    for rows in micro_batches:
+        part, counts = share(model, rows)
+        if part:
+            yield part, counts
 
 
 def let_go(model: nn.Module) -> None:

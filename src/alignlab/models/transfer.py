@@ -30,16 +30,19 @@ NOTE = "update.json"
 AGAIN = "write the folder again, whole, and send it again; the weights from before stay"
 
 
-def write(model: Any, folder: Path) -> str:
+def write(model: Any, folder: Path, state: Mapping[str, Tensor] | None = None) -> str:
     """The weights of a model in a folder, in the place of what was there; an adapter is added to them.
     Returns their version. Raises OSError.
+
+    Args:
+        state: the weights, where the model has only a part of them (`shards.state_of`).
     """
     whole = model
     if hasattr(model, "peft_config"):
         dtype = adapters.bare(model).dtype
         whole = adapters.cast(adapters.merged(copy.deepcopy(model)), dtype)
     with write_whole(folder, sync=False) as staging:
-        whole.save_pretrained(staging)
+        whole.save_pretrained(staging, state_dict=state)
         sums = {path.name: _digest(path.read_bytes()) for path in sorted(staging.glob("*.safetensors"))}
         version = _digest(json.dumps(sums).encode())[:32]
         (staging / NOTE).write_text(json.dumps({"version": version, "sha256": sums}), encoding="utf-8")

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError
+from ..models import shards
 from ..models.batch import pad
 from ..models.chat import Rendered
 from ..models.forward import laid_out, token_logprobs_of
@@ -86,16 +87,16 @@ class Rollouts:
     ) -> list[Tensor]:
         """(B, T) log-probabilities under each model asked, a forward pass for each piece (rows that are read
         together). With an update's micro-batches as pieces they are its own to the last bit: its first ratio
-        is 1. Several processes ask for their own pieces each, and all have all answers.
+        is 1. Several processes ask for their part of each piece, and all have all answers.
         """
         answers = [torch.zeros(self.mask_BT.shape, device=self.policy.device) for _ in asked]
-        for piece in pieces:
+        for piece, counts in shards.parts(self.policy.model, pieces):
             layout = laid_out(self.policy.model, [self.rows[i] for i in piece], self.policy.pad_id)
             for logprobs_BT, opened in zip(answers, asked, strict=True):
                 with opened() as model:
-                    logprobs_BT[self.place(piece)] = layout.back(
-                        token_logprobs_of(model, layout.batch, temperature=temperature)
-                    )
+                    found_BT = layout.back(token_logprobs_of(model, layout.batch, temperature=temperature))
+                if counts:
+                    logprobs_BT[self.place(piece)] = found_BT
         ranks.add_up(answers)
         return answers
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..errors import ConfigError
 from ..losses import sft_loss
+from ..models import shards
 from ..models.batch import pad
 from ..models.chat import Rendered
 from ..models.forward import token_logprobs_of
@@ -47,12 +48,12 @@ class PretrainingText:
             return {}
         rows = [Rendered(ids, [1] * len(ids)) for ids in self.sample(derive_seed(self.seed, "ptx", *update))]
         count, value = float(sum(len(row.ids) - 1 for row in rows)), 0.0  # nothing predicts a row's first
-        if rows := list(ranks.mine(rows)):
-            text = pad(rows, self.policy.pad_id).to(self.policy.device)
+        for part, counts in shards.parts(self.policy.model, [rows]):
+            text = pad(part, self.policy.pad_id).to(self.policy.device)
             logprobs_BT = token_logprobs_of(self.policy.model, text)
             loss, _ = sft_loss(logprobs_BT, text.loss_mask_BT, denominator=count)
-            (self.settings.ptx_coef * loss).backward()
-            value = loss.item()
+            (counts * self.settings.ptx_coef * loss).backward()
+            value = counts * loss.item()
         return ranks.added({"loss/ptx_avg": value})
 
     def sample(self, seed: int) -> list[list[int]]:

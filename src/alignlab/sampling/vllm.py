@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ResourceError
-from ..models import transfer
+from ..models import shards, transfer
 from ..models.policy import Policy
 from ..records import Completion, Prompt
 from ..run import derive_seed, ranks, writing
@@ -65,9 +65,10 @@ class VllmSampler(EndpointSampler):
                 version afterwards.
         """
         version = ""
+        state = shards.state_of(model) if shards.is_sharded(model) else None
         if ranks.rank() == 0:
             with writing(self.folder.parent):
-                version = transfer.write(model, self.folder)
+                version = transfer.write(model, self.folder, state)
             self._bring(version)
         self.version = ranks.gathered(version)[0]
 

@@ -212,8 +212,17 @@ def _shard(x: Any) -> None:
     model = getattr(x, "model", None)
     if not (isinstance(model, s.ModelSettings) and model.shard):
         return
-    if not isinstance(x, (s.SFTSettings, s.RewardSettings, s.DPOSettings)):
-        raise ConfigError("model.shard is for sft, reward and dpo alone", remedy="leave it out")
+    on_policy = isinstance(x, (s.GroupSettings, s.PPOSettings))
+    if not on_policy and not isinstance(x, (s.SFTSettings, s.RewardSettings, s.PairSettings)):
+        raise ConfigError(
+            "model.shard is for sft, reward, dpo, orpo, simpo, rloo, grpo and ppo alone",
+            remedy="leave it out",
+        )
+    if on_policy and not x.sampler:
+        raise ConfigError(
+            "model.shard without a sampler: a model whose weights are in parts does not write",
+            remedy="--sampler http://host:port/v1#model, a server of `alignlab serve MODEL --updates FOLDER`",
+        )
     if x.adapter.rank:
         raise ConfigError(
             f"model.shard with adapter.rank = {x.adapter.rank}",

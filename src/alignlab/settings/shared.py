@@ -116,8 +116,9 @@ class ModelSettings:
     shard: bool = setting(
         False,
         (
-            "sft, reward and dpo in several processes (--devices N): each holds a part of the weights and of "
-            "what the optimizer keeps of them; in fp32, without an adapter"
+            "several processes (--devices N) hold a part each of the weights and what the optimizer keeps of "
+            "them: sft, reward, dpo, orpo, simpo, and with --sampler rloo, grpo and ppo; in fp32, without "
+            "an adapter"
         ),
     )
 

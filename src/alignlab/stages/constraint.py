@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .. import names
@@ -35,7 +36,7 @@ def constrained(scores: Judge, cost: names.models.Model | None, settings: PPOSet
     from ..feedback.reward_model import RewardModelJudge
     from ..models.load import load_reward_model
 
-    cost_model = load_reward_model(cost.path, settings.model)
+    cost_model = load_reward_model(cost.path, replace(settings.model, shard=False))
     if not getattr(cost_model.model.config, "cost_model", False):
         raise UserError(
             f"{cost.name} is a reward model, not a cost model: its zero does not part safe from unsafe",

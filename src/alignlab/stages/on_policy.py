@@ -5,7 +5,7 @@ who scores, and what to say of the run.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, Unpack
 
@@ -76,7 +76,8 @@ def learn(
     judged_by(stage, reward, judge, both=two_judges)
     start = names.models.model(model)
     prompts = names.data.read_data(asked["data"], "prompt", seed=seed, count=asked.get("count", 0))
-    scorer = names.judges.scorer(reward, judge, settings.model, normalize=settings.normalize_scores)
+    whole = replace(settings.model, shard=False)
+    scorer = names.judges.scorer(reward, judge, whole, normalize=settings.normalize_scores)
     truth = names.judges.maybe_judge(gold)
 
     def loaded(run: RunDir, policy: Any) -> Summary:
