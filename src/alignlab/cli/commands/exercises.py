@@ -46,11 +46,41 @@ KINDS: dict[str, Command] = {
             Option("simulate", "people of the town who vote as well: town:noisy,town:careless", ""),
         ),
     ),
-    "pack": Command("one zip to hand in: code, report and receipt", "course.grade.handin:pack", (WORK,)),
+    "pack": Command(
+        "one zip to hand in: code, report and receipt",
+        "course.grade.handin:pack",
+        (WORK, Option("notebook", "write the zip into this notebook of mograder, too", "")),
+    ),
     "verify": Command(
         "run what was handed in again: does it come to what its receipt says?",
         "course.grade.handin:verify",
         (Option("file", "the zip, or a folder", "", positional=True),),
+    ),
+    "export": Command(
+        "a folder by which another tool that collects a class calls this grader",
+        "course.grade.export:export",
+        (
+            Option("name", "the exercise", "ex3", positional=True),
+            Option("for", "otter, nbgrader, mograder or gradescope", ""),
+            Option("out", "the folder, which is not there yet or empty", ""),
+            SALT,
+        ),
+    ),
+    "points": Command(
+        "of one hand-in what each property earns, as an exported grader asks for it",
+        "course.grade.points:points",
+        (
+            Option(
+                "name",
+                "a zip, a folder, or a folder with one zip in it; - = base64 on standard input",
+                "",
+                positional=True,
+            ),
+            Option("of", "the exercise that is asked for", "ex3"),
+            Option(
+                "key", "the file of `exercise export` with the salt; empty = the inputs to practice on", ""
+            ),
+        ),
     ),
 }
 EXERCISE: dict[str, Command] = {

@@ -125,10 +125,12 @@ def alone() -> str:
 
 
 def bounded(folder: str, closed: list[str], seconds: int) -> None:
-    """From here on: no file outside `folder` is written, none below `closed` is read, nothing is started."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (MOST_FILE, MOST_FILE))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    """From here on: no file outside `folder` is written, none of `closed` is read, nothing is started."""
+    bounds = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: MOST_FILE, resource.RLIMIT_CPU: seconds}
+    for kind, most in bounds.items():
+        hard = resource.getrlimit(kind)[1]  # of whoever called the grader: a bound can only be lowered
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (most, most))
     inside, shut = (
         os.path.realpath(folder) + os.sep,
         tuple(os.path.realpath(path) + os.sep for path in closed),
@@ -141,7 +143,7 @@ def bounded(folder: str, closed: list[str], seconds: int) -> None:
             if isinstance(args[2], int) and args[2] & writing:
                 if not path.startswith(inside) and path != "/dev/null":
                     raise PermissionError(f"writes outside its own folder: {path}")
-            elif path.startswith(shut):
+            elif (path + os.sep).startswith(shut):
                 raise PermissionError("reads the grader's own files, which are closed while it grades")
         elif event == "import" and str(args[0]).partition(".")[0] == "alignlab":
             raise ImportError("alignlab is not there while it is graded: this part is yours to write")

@@ -7,8 +7,10 @@ the last bit on a machine like the student's, nearly so on another.
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import zipfile
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,17 +18,22 @@ from typing import Any
 
 from ...errors import DataError, UserError
 from ...run.outputs import whole_file
+from ...text.documents import Malformed, read_text
 from ..exercises import catalogue
 from .folder import RECEIPT, REPORT, STATE, Work, digest, opened
 
 MOST_BYTES = 2 * 2**20  # of a hand-in, before and after it is packed
+WAITING = re.compile(r'hand_in = "[^"]*"')
 SAME = ("torch", "python")
 NEAR, FAR = 1e-3, 0.05  # on another machine: of the first steps, and of the end (relative, at least of 1)
 
 
-def pack(name: str) -> dict[str, Any]:
+def pack(name: str, notebook: str = "") -> dict[str, Any]:
     """The zip of a folder, beside it: code, report, receipt, figures, votes, no weights. For the command
     line.
+
+    Args:
+        notebook: one of mograder (`export`), into which the zip is written as well.
 
     Raises:
         UserError: it has not been graded as it is, it is too large, or another file has the zip's name.
@@ -50,7 +57,27 @@ def pack(name: str) -> dict[str, Any]:
     with whole_file(out) as staging, zipfile.ZipFile(staging, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, path in held:
             archive.writestr(zipfile.ZipInfo(name), path.read_bytes())  # no dates: the same bytes each time
-    return {"zip": str(out), "files": [name for name, _ in held], "text": f"{out}: hand this in"}
+    if notebook:
+        write_into(Path(notebook), out)
+    text = f"{notebook or out}: hand this in"
+    return {"zip": str(out), "files": [name for name, _ in held], "text": text}
+
+
+def write_into(notebook: Path, packed: Path) -> None:
+    """Writes a zip into the cell of a notebook that waits for it.
+
+    Raises:
+        UserError: there is no such cell, or no such file.
+    """
+    line = f'hand_in = "{b64encode(packed.read_bytes()).decode()}"'
+    try:
+        text, cells = WAITING.subn(line, read_text(notebook), count=1)
+    except (OSError, Malformed) as error:
+        raise UserError(f"{notebook} cannot be read: {error!s:.100}", remedy="--notebook FILE") from None
+    if not cells:
+        raise UserError(f"{notebook} has no cell for a hand-in", remedy="take the notebook as you got it")
+    with whole_file(notebook) as staging:
+        staging.write_text(text, encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
     from .grading import Grade
 
 
-def graded_work(work: Work, salt: str) -> tuple[Grade, dict[str, Any]]:
+def graded_work(work: Work, salt: str, closed: Sequence[Path] = ()) -> tuple[Grade, dict[str, Any]]:
     """The grade of a folder, and its receipt. The report is held to the figures that the student was shown:
-    under another salt those are the ones of his own receipt.
+    under another salt those are the ones of his own receipt. His file may not read what is `closed`.
     """
     from .grading import graded
     from .runner import Student
@@ -26,7 +27,7 @@ def graded_work(work: Work, salt: str) -> tuple[Grade, dict[str, Any]]:
     file = work.folder / exercise.file
     if not file.is_file():
         raise UserError(f"{file} is missing", remedy=f"alignlab exercise start {work.exercise} has a stub")
-    with Student(file, exercise.asked_for, exercise.drivers) as student:
+    with Student(file, exercise.asked_for, exercise.drivers, closed=closed) as student:
         there, broken = student.there()
         if not broken and not there:
             broken = f"{exercise.file} defines none of {', '.join(exercise.asked_for)}"

@@ -106,12 +106,14 @@ class Student:
         functions: those the exercise asks for.
         drivers: scripts of ours by name that run in his process and use several of his functions; each has
             `drive(student, given) -> dict`.
+        closed: files that he may not read, beside the grader's own.
     """
 
     file: Path
     functions: Sequence[str]
     drivers: Mapping[str, Path] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    closed: Sequence[Path] = ()
     network: str = ""  # what kept it off the network
     printed: str = ""
     _process: _Process | None = None
@@ -164,7 +166,7 @@ class Student:
             "file": str(self._process.take(self.file)),
             "functions": list(self.functions),
             "drivers": {name: str(path) for name, path in self.drivers.items()},
-            "closed": [str(Path(alignlab.__file__).parent)],
+            "closed": [str(path.resolve()) for path in (Path(alignlab.__file__).parent, *self.closed)],
             "seconds": int(4 * (self.limits.drive + self.limits.question)),
         }
         said = self._process.ask(load, self.limits.start)
