@@ -70,6 +70,13 @@ def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) ->
         executor_named("ray", 0)
 
 
+def test_an_address_where_nothing_answers_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", false_ray([]))
+    for address in ("127.0.0.1:1", "127.0.0.1", "127.0.0.1:many", "127.0.0.1:99999999"):
+        with pytest.raises(ResourceError, match="no Ray cluster answers"):
+            executor_named(f"ray={address}", 0)
+
+
 def test_a_machine_says_what_a_stage_says_until_it_ends(
     counting: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

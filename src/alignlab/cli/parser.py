@@ -127,6 +127,19 @@ def build(name: str, command: Command) -> Parser:
             metavar="N",
             help="share each step among N processes: a GPU each, or a core (default 1)",
         )
+    if command.in_parts:
+        parser.add_argument(
+            "--executor",
+            metavar="WHO",
+            help="who makes parts of the work side by side: local (processes of this machine), ray (a "
+            "cluster that RAY_ADDRESS names or that is begun here), or ray=HOST:PORT (default nobody)",
+        )
+        parser.add_argument(
+            "--workers",
+            type=int,
+            metavar="N",
+            help="how many, one thread each; 0 = one for each core, 2 at most on this machine (default 0)",
+        )
     if command.settings:
         parser.add_argument(
             "--config", metavar="FILE.toml", help="settings from a TOML file; flags win over it"

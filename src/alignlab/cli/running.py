@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from ..settings.defaults import following
 from ..settings.resolve import resolve, walk
 from ..text.escapes import one_line, visible
 from . import beforehand, devices
-from .commands import COMMANDS, imported
+from .commands import COMMANDS, Command, imported
 from .parser import build, meant, of_kind
 
 SCHEMA = 1
@@ -108,7 +109,7 @@ def run(name: str, arguments: list[str]) -> int:
     if command.live:
         values["as_json"] = "json" in given
     target = imported(command.target)
-    with devices.in_touch():
+    with devices.in_touch(), _shared_out(command, given, target, values):
         result = target(**values)
     code, lines, styled = 0, (), False
     if isinstance(result, dict):
@@ -126,6 +127,19 @@ def run(name: str, arguments: list[str]) -> int:
     elif isinstance(result, dict) and "text" in result:
         print(result["text"] if styled else visible(result["text"]))
     return code
+
+
+def _shared_out(
+    command: Command, given: dict[str, Any], target: Any, values: dict[str, Any]
+) -> AbstractContextManager[None]:
+    """Who makes parts of the command's work, where `--executor` or `--workers` says that others do."""
+    if not command.in_parts or not given.keys() & {"executor", "workers"}:
+        return nullcontext()
+    if (workers := given.get("workers", 0)) < 0:
+        raise UserError(f"--workers {workers}", remedy="0 or more")
+    from ..pipeline.parts import shared_out
+
+    return shared_out(given.get("executor", "local"), workers, target, values)
 
 
 def _print_config(config: Any, origins: dict[str, str], *, as_json: bool) -> None:

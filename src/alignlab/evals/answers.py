@@ -11,7 +11,6 @@ that stands with the task (`tasks.Task`); what it is about I do not know.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -20,17 +19,15 @@ from ..data.checks import with_room
 from ..errors import DataError
 from ..feedback import Judge, RuleJudge
 from ..models.batch import chunks
-from ..models.chat import Rendered, completion_ids, prompt_ids
+from ..models.chat import Rendered, prompt_ids
 from ..models.forward import laid_out, token_logprobs_of
 from ..models.load import load_policy
 from ..models.policy import Policy, context_of
-from ..records import Completion, Prompt, Score, read_jsonl
-from ..run import RunDir, derive_seed, read_run
-from ..sampling import Sampler, Sampling
-from ..sampling.choices import choice_logprobs
+from ..records import Completion, Prompt, Score
+from ..run import RunDir, read_run
 from ..sampling.local import LocalSampler
-from ..settings import BestOfNSettings, EvalSettings
-from ..settings.resolve import from_dict
+from ..settings import EvalSettings
+from .asking import likeliest, one_each, picked, written
 from .statistics import mean_by_prompt, paired_difference, win_rate
 from .tasks import Results, Task
 
@@ -89,7 +86,7 @@ def run(
             picks = picked(run, prompts, judge, completions)
             answers = {"picked": picks, "one": one_each(sampler, picks, judge, completions, seed)}
         else:
-            answers = written(sampler, prompts, judge, settings, seed)
+            answers = written(run, sampler, prompts, judge, settings, seed)
     sampled = answers.get("sampled")
     pairs: dict[str, Pairs] = {}
     if baseline:
@@ -128,80 +125,6 @@ def _row(decoding: str, completion: Completion, score: Score) -> dict[str, Any]:
         "gold": score.value,
         "reason": score.reason,
     }
-
-
-# --- answers ---
-
-
-def evaluate(
-    sampler: Sampler, prompts: Sequence[Prompt], judge: Judge, sampling: Sampling, *, seed: int
-) -> Results:
-    """One completion of each prompt with its score."""
-    groups = sampler.sample(prompts, sampling, seed=seed)
-    completions = [group[0] for group in groups]
-    return list(zip(completions, judge.score(completions), strict=True))
-
-
-def written(
-    sampler: Sampler, prompts: Sequence[Prompt], judge: Judge, settings: EvalSettings, seed: int
-) -> dict[str, Results]:
-    """Answers by way of decoding: greedy (or as the settings have it) and, if asked for, at temperature 1."""
-    said = Sampling.of(settings.sampling)
-    answers = {"greedy": evaluate(sampler, prompts, judge, said, seed=seed)}
-    if settings.sampled:
-        warm = replace(said, temperature=1.0, top_p=1.0)
-        answers["sampled"] = evaluate(sampler, prompts, judge, warm, seed=derive_seed(seed, "sampled"))
-    return answers
-
-
-def picked(run: RunDir, prompts: Sequence[Prompt], judge: Judge, completions: str) -> Results:
-    """The picks of a best-of-n run, scored. Raises DataError if none of the prompts has one."""
-    picks = {c.prompt.id: c for c in read_jsonl(f"{completions}/data/completions.jsonl", Completion)}
-    answers = [picks[prompt.id] for prompt in prompts if prompt.id in picks]
-    if len(answers) < len(prompts):
-        run.note(
-            f"{completions} picked an answer to {len(answers)} of {len(prompts)} prompts; those are scored"
-        )
-    if not answers:
-        raise DataError(
-            "none of these prompts has a pick",
-            where=completions,
-            remedy="the prompts that best-of-n was run on",
-        )
-    return list(zip(answers, judge.score(answers), strict=True))
-
-
-def one_each(sampler: Sampler, picks: Results, judge: Judge, completions: str, seed: int) -> Results:
-    """One answer of the model to each prompt that has a pick, drawn as the samples were that it was picked
-    from, and none of them: a random pick, against which a pick wins by being picked alone.
-    """
-    drawn = from_dict(BestOfNSettings, read_run(completions).config["settings"]).sampling
-    prompts = [pick.prompt for pick, _ in picks]
-    return evaluate(sampler, prompts, judge, Sampling.of(drawn), seed=derive_seed(seed, "beside the picks"))
-
-
-def likeliest(run: RunDir, sampler: LocalSampler, task: Task, prompts: Sequence[Prompt]) -> Results:
-    """Of each prompt's choices the likeliest, with the task's score of them all. What does not fit the
-    model's context is left out and counted.
-    """
-    assert task.choices and task.choose
-    context, results = context_of(sampler.model), []
-    for prompt in run.track(prompts, desc=task.name):
-        choices = list(task.choices(prompt))
-        before = len(prompt_ids(sampler.tokenizer, prompt))
-        longest = max(
-            len(completion_ids(sampler.tokenizer, prompt, text, finished=False)) for text in choices
-        )
-        if before + longest > context:
-            continue
-        (logps,) = choice_logprobs(sampler, [prompt], choices)
-        best = choices[logps.index(max(logps))]
-        results.append((Completion(prompt, best, source=sampler.name), task.choose(prompt, logps)))
-    if not results:
-        raise DataError(f"none of {len(prompts)} questions fits the model's context of {context} tokens")
-    if len(results) < len(prompts):
-        run.note(f"{len(prompts) - len(results)} of {len(prompts)} questions do not fit {context} tokens")
-    return results
 
 
 # --- figures ---

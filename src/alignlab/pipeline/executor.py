@@ -29,8 +29,9 @@ class Work:
 
 
 Heard = tuple[str, str, Any]
-"""A stage's name, what became of it, and what is said of that: ("said", a line), ("done", its last words),
-("error", a UserError), ("bug", a traceback), ("gone", why nobody works it any more)."""
+"""A stage's name, what became of it, and what is said of that: ("said", a line), ("made", what a generator
+yields), ("done", its last words), ("error", a UserError), ("bug", a traceback), ("gone", why nobody works it
+any more)."""
 
 
 class Executor(Protocol):

@@ -49,7 +49,7 @@ class OnRay:
         workers: stages side by side; 0 = one for each core that the cluster has.
 
     Raises:
-        ConfigError: Ray is not installed.
+        ConfigError: Ray is not installed. ResourceError: nothing answers at the address.
     """
 
     def __init__(self, address: str, workers: int) -> None:
@@ -61,6 +61,8 @@ class OnRay:
             raise ConfigError(
                 "executor = ray, and Ray is not installed", remedy="pip install 'alignlab[ray]'"
             ) from None
+        if address:
+            check_it_answers(address)
 
     def __enter__(self) -> Self:
         """Raises ResourceError: the cluster cannot be reached."""
@@ -74,11 +76,7 @@ class OnRay:
         try:
             self.ray.init(**how, log_to_driver=False, logging_level="error")
         except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
-            raise ResourceError(
-                f"no Ray cluster answers: {error}",
-                where=address,
-                remedy="`ray status` says whether one runs; all machines need the same Ray and Python",
-            ) from error
+            raise no_cluster(address, error) from error
         self.workers = self.asked or max(1, int(self.ray.cluster_resources().get("CPU", 1)))
         return self
 
@@ -127,6 +125,23 @@ class OnRay:
             return "gone", f"{why} {task.lost} times"
         task.stream = self._given(task.work)
         return "said", f"{why}; it is given to others, who go on where it was ({task.lost} of {AGAIN})"
+
+
+def check_it_answers(address: str) -> None:
+    """Raise ResourceError where nothing listens at HOST:PORT, at once: Ray itself asks for minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise no_cluster(address, error) from error
+
+
+def no_cluster(address: str, error: Exception) -> ResourceError:
+    return ResourceError(
+        f"no Ray cluster answers: {error}",
+        where=address,
+        remedy="`ray status` says whether one runs; all machines need the same Ray and Python",
+    )
 
 
 def worked(work: Work, folder: str, wanted: Mapping[str, str]) -> Iterator[tuple[str, Any]]:

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -169,6 +169,10 @@ def _child(work: Work, pipe: Connection, lent: Any) -> None:
         beside.lend(lambda: bool(lent.value))
     try:
         result = alone(work.target, work.arguments)
+        if isinstance(result, Generator):
+            for made in result:
+                said.tell("made", made)
+            result = None
         said.tell("done", (result or {}).get("text", ""))
     except UserError as error:
         said.tell("error", error)

@@ -95,7 +95,7 @@ class Beside:
         signal.signal(
             signal.SIGTERM, signal.SIG_DFL
         )  # what the run does when it is stopped is not for its copy
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+        threading.Thread(target=end_with_parent, daemon=True).start()
         sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         with suppress(EOFError, OSError):
             while True:
@@ -107,8 +107,8 @@ class Beside:
                 pipe.send(answer)
 
 
-def _end_with_parent() -> None:
-    """Nobody is left to answer to: what the copy holds, the run's lock among it, is free at once."""
+def end_with_parent() -> None:
+    """Nobody is left to answer to: what this process holds, a run's lock among it, is free at once."""
     parent = mp.parent_process()
     assert parent is not None
     parent.join()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from typing import Any, TypeVar
 
+from . import elsewhere
 from .beside import Beside
 
 T = TypeVar("T")
@@ -23,20 +25,34 @@ def in_chunks(
     in_copies: bool = False,
 ) -> Iterator[Any]:
     """What `make` gives for each chunk of `size` items (called with its number and its items), by `run.kept`
-    and with progress.
+    and with progress. No chunk needs what an earlier one left behind: others may make them (`elsewhere`).
 
     Args:
         run: the `RunDir`.
         kind: `make` gives records of this kind; else what JSON can hold.
-        in_copies: `make` may be called in a copy of this process, where a core is lent: it needs neither a
-            device nor what an earlier chunk left behind.
+        in_copies: `make` may be called in a copy of this process, where a core is lent: it needs no device.
     """
     size = size or CHUNK
     count = -(-len(items) // size)
 
-    def chunk(number: int) -> Any:
-        made = partial(make, number, items[number * size : (number + 1) * size])
-        return run.kept(f"{desc}/{number:05d}", made, kind)
+    def made(number: int) -> Any:
+        return make(number, items[number * size : (number + 1) * size])
+
+    def is_kept(number: int) -> bool:
+        return (run.path / "kept" / f"{desc}/{number:05d}.json").exists()
+
+    def chunk(number: int, by: Callable[[int], Any] = made) -> Any:
+        return run.kept(f"{desc}/{number:05d}", partial(by, number), kind)
+
+    if elsewhere.is_wanted(desc):
+        raise elsewhere.Reached(made, is_kept)
+    missing = [number for number in range(count) if not is_kept(number)]
+    if missing and (others := elsewhere.others()):
+        with closing(others(desc, missing)) as coming:
+            for number, theirs in run.track(coming, len(missing), desc=desc):
+                chunk(number, lambda _, theirs=theirs: theirs)
+        yield from map(chunk, range(count))
+        return
 
     def made_beside(number: int) -> None:
         chunk(number)

@@ -15,7 +15,7 @@ from ..text.disk import remove, sweep, sync_all, write_whole
 from ..text.escapes import visible
 from ..text.lines import append_lines
 from ..text.streams import say
-from . import manifest, ranks, states, trackers
+from . import elsewhere, manifest, ranks, states, trackers
 from .chunks import in_chunks
 from .files import read_json, read_sealed, write_json, write_sealed, writing
 from .identity import versions
@@ -87,6 +87,8 @@ class RunDir:
                 be a run folder.
             ResourceError: no space or no right to write.
         """
+        if elsewhere.for_others():  # it hands over what it makes, and writes nothing
+            return RunDir(Path(out), {"seed": seed, "key": ""}, done=False)
         out, told = Path(out), ranks.hear() if ranks.rank() else None
         if told:  # rank 0 has opened it: what this process writes is nobody's, and it goes on from there
             if told["done"]:
@@ -126,7 +128,7 @@ class RunDir:
 
     def note(self, text: str) -> None:
         """A line for the person who is watching, on stderr, said once; empty text says nothing."""
-        if text and not ranks.rank():
+        if text and not ranks.rank() and not elsewhere.for_others():
             say(visible(text))
 
     def add_data(self, name: str, records: Iterable[Row]) -> str:

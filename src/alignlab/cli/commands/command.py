@@ -49,6 +49,7 @@ class Command:
     swept: str = ""
     fast: str = ""  # the settings that `--fast` stands for
     given: dict[str, Any] = field(default_factory=dict)  # what its function gets beside the options
+    in_parts: bool = False  # others may make parts of its long list (`--executor`, `--workers`)
     method: bool = False  # it trains by a method, whose settings `alignlab sweep` can vary
 
     @property

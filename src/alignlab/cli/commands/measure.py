@@ -31,6 +31,7 @@ MEASURE: dict[str, Command] = {
         ),
         "settings:EvalSettings",
         "runs/eval",
+        in_parts=True,
     ),
     "likelihood": Command(
         (

@@ -65,6 +65,7 @@ TRAIN: dict[str, Command] = {
         ),
         "settings:CollectSettings",
         "runs/collect",
+        in_parts=True,
         kind="rankings",
         kinds=VOTES | DEMONSTRATIONS,
     ),
