@@ -205,7 +205,8 @@ def test_every_command_of_the_pages_runs(
             shown = " ".join([words[1], *kind])
             if shown in ("studio", "studio link"):  # it answers until it is told to stop: tests/studio
                 continue
-            if "--devices" in words and words[1] != "plan":  # in processes of their own: tests/ranks
+            # in processes of their own: tests/ranks, tests/test_parts.py
+            if {"--devices", "--executor"} & {*words} and words[1] not in ("plan", "study"):
                 continue
             if words[1] == "exercise":  # a student's process each: tests/course/grade
                 continue
