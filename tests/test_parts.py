@@ -170,7 +170,11 @@ def digests(run: Path) -> dict[str, str]:
     return {path.relative_to(run).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-TOY = {"collect": "collect --model town --count 520 --per_prompt 2 --sampling.max_new_tokens 4"}
+TOY = {
+    "collect": "collect --model town --count 520 --per_prompt 2 --sampling.max_new_tokens 4",
+    "label": "constitution label --model town --judge-model town --count 24 --chunk 8 --principles 2 "
+    "--sampling.max_new_tokens 8 --gold town:harmless",
+}
 
 
 @pytest.mark.parametrize("words", TOY.values(), ids=TOY)

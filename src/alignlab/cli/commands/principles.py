@@ -110,6 +110,7 @@ KINDS: dict[str, Command] = {
         ),
         "settings:LabelSettings",
         "runs/label",
+        in_parts=True,
     ),
     "agreement": Command(
         (
