@@ -171,6 +171,7 @@ def digests(run: Path) -> dict[str, str]:
 
 
 TOY = {
+    "eval": "eval --model town --prompts 40 --sampled true --sampling.max_new_tokens 4",
     "collect": "collect --model town --count 520 --per_prompt 2 --sampling.max_new_tokens 4",
     "label": "constitution label --model town --judge-model town --count 24 --chunk 8 --principles 2 "
     "--sampling.max_new_tokens 8 --gold town:harmless",
@@ -182,4 +183,4 @@ def test_two_workers_make_the_files_of_one_process(words: str, tmp_path: Path) -
     for name, more in (("one", []), ("two", ["--workers", "2"])):
         assert cli.main([*words.split(), "--out", str(tmp_path / name), *more]) == 0
     assert digests(tmp_path / "one") == digests(tmp_path / "two")
-    assert any(name.startswith(("data/", "samples")) for name in digests(tmp_path / "one"))
+    assert any(name.startswith(("data/", "samples", "summary")) for name in digests(tmp_path / "one"))
