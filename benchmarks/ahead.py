@@ -41,7 +41,7 @@ def served(model: Path, out: Path) -> tuple[subprocess.Popen[bytes], int]:
 
 
 def trained(model: Path, run: Path, port: int, seed: int, staleness: int, steps: int) -> dict[str, float]:
-    """What a run came to: seconds per step and of its parts, score and gold over its last tenth."""
+    """What a run came to: seconds per step and of its parts, and the score over its last tenth."""
     subprocess.run(
         [*COMMAND, "rloo", "--model", str(model), "--judge", "town:gold", "--out", str(run)]
         + ["--seed", str(seed), "--steps", str(steps), "--staleness", str(staleness)]
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", default="20,21,22")
-    parser.add_argument("--steps", type=int, default=48)
+    parser.add_argument("--steps", type=int, default=32)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     server, port = served(args.model, args.out)

@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--executor", default="local")
-    parser.add_argument("--count", type=int, default=1200, help="prompts of one of the two commands")
+    parser.add_argument("--count", type=int, default=3000, help="prompts of one of the two commands")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")

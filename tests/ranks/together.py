@@ -32,6 +32,7 @@ from alignlab.settings import (
     ModelSettings,
     OptimSettings,
     ORPOSettings,
+    PairSettings,
     PPOSettings,
     RewardSettings,
     RLOOSettings,
@@ -106,21 +107,11 @@ def train_reward(base: Path, run: RunDir, model: ModelSettings = PLAIN) -> Found
     return made, reward_model.train(run, made, RANKINGS, settings, seed=5)
 
 
-def train_dpo(base: Path, run: RunDir, model: ModelSettings = PLAIN) -> Found:
+def train_pairs(
+    base: Path, run: RunDir, model: ModelSettings = PLAIN, *, kind: type[PairSettings], epochs: float = 1
+) -> Found:
     policy = load_policy(base, model, trainable=True)
-    settings = DPOSettings(epochs=2, batch=4, micro_batch=3, held_out=0.2, optim=OPTIM)
-    return policy, direct.train(run, policy, RANKINGS, settings, seed=5)
-
-
-def train_orpo(base: Path, run: RunDir, model: ModelSettings = PLAIN) -> Found:
-    policy = load_policy(base, model, trainable=True)
-    settings = ORPOSettings(epochs=1, batch=4, micro_batch=3, held_out=0.2, optim=OPTIM)
-    return policy, direct.train(run, policy, RANKINGS, settings, seed=5)
-
-
-def train_simpo(base: Path, run: RunDir, model: ModelSettings = PLAIN) -> Found:
-    policy = load_policy(base, model, trainable=True)
-    settings = SimPOSettings(epochs=1, batch=4, micro_batch=3, held_out=0.2, optim=OPTIM)
+    settings = kind(epochs=epochs, batch=4, micro_batch=3, held_out=0.2, optim=OPTIM)
     return policy, direct.train(run, policy, RANKINGS, settings, seed=5)
 
 
@@ -173,9 +164,9 @@ CASES: dict[str, Callable[[Path, RunDir], Found]] = {
     "lora": train_lora,
     "wrong": train_wrong,
     "reward": train_reward,
-    "dpo": train_dpo,
-    "orpo": train_orpo,
-    "simpo": train_simpo,
+    "dpo": partial(train_pairs, kind=DPOSettings, epochs=2),
+    "orpo": partial(train_pairs, kind=ORPOSettings),
+    "simpo": partial(train_pairs, kind=SimPOSettings),
     "rloo": train_rloo,
     "dead": train_dead,
     "ahead": train_ahead,

@@ -194,9 +194,11 @@ def rloo(where: Path, settings: RLOOSettings, between: Callable[[], None] = lamb
     return [figures, [(row["step"], row["completion"], row["tokens"]) for row in written]]
 
 
-def test_a_run_of_rloo_through_a_server_is_the_run_without_though_the_server_is_started_anew(
-    tmp_path: Path,
-) -> None:
+@pytest.fixture
+def begun_anew(tmp_path: Path) -> Iterator[tuple[dict[str, Any], Callable[[], None]]]:
+    """The settings of RLOO through a server for runs below `tmp_path / "runs"`, and what puts another one, of
+    other weights, into its place.
+    """
     (tmp_path / "runs").mkdir()
     running = [Running(mild(), updates=tmp_path / "runs")]
     port = running[0].port
@@ -205,13 +207,17 @@ def test_a_run_of_rloo_through_a_server_is_the_run_without_though_the_server_is_
         running.pop().close()
         running.append(Running(mild(9), updates=tmp_path / "runs", port=port))
 
-    through = RLOOSettings(**{**vars(RLOO), "sampler": f"http://127.0.0.1:{port}/v1#tiny"})
-    try:
-        figures, texts = rloo(tmp_path / "runs" / "through", through, anew)
-        assert running[0].get("/weight_info")[1]["weight_version"] != "default"
-    finally:
-        for server in running:
-            server.close()
+    yield {**vars(RLOO), "sampler": f"http://127.0.0.1:{port}/v1#tiny"}, anew
+    _, served = running[0].get("/weight_info")
+    running[0].close()
+    assert served["weight_version"] != "default", "the weights got there again"
+
+
+def test_a_run_of_rloo_through_a_server_is_the_run_without_though_the_server_is_started_anew(
+    tmp_path: Path, begun_anew: tuple[dict[str, Any], Callable[[], None]]
+) -> None:
+    through, anew = begun_anew
+    figures, texts = rloo(tmp_path / "runs" / "through", RLOOSettings(**through), anew)
     want, want_texts = rloo(tmp_path / "within", RLOO)
     assert texts == want_texts and len(texts) == 16
     for one, other in zip(figures, want, strict=True):
@@ -221,26 +227,13 @@ def test_a_run_of_rloo_through_a_server_is_the_run_without_though_the_server_is_
 
 
 def test_one_step_ahead_through_a_server_that_is_started_anew_is_the_run_through_one_that_stays(
-    tmp_path: Path,
+    tmp_path: Path, begun_anew: tuple[dict[str, Any], Callable[[], None]]
 ) -> None:
-    (tmp_path / "runs").mkdir()
-    running = [Running(mild(), updates=tmp_path / "runs")]
-    port = running[0].port
-
-    def anew() -> None:
-        """While the next batch is being written, or just was."""
-        running.pop().close()
-        running.append(Running(mild(9), updates=tmp_path / "runs", port=port))
-
-    ahead = RLOOSettings(
-        **{**vars(RLOO), "steps": 3, "staleness": 1, "sampler": f"http://127.0.0.1:{port}/v1#tiny"}
-    )
-    try:
-        stays, want = rloo(tmp_path / "runs" / "stays", ahead)
-        figures, texts = rloo(tmp_path / "runs" / "anew", ahead, anew)
-    finally:
-        for server in running:
-            server.close()
+    """It is started anew while the next batch is being written, or just was."""
+    through, anew = begun_anew
+    ahead = RLOOSettings(**{**through, "steps": 3, "staleness": 1})
+    stays, want = rloo(tmp_path / "runs" / "stays", ahead)
+    figures, texts = rloo(tmp_path / "runs" / "anew", ahead, anew)
     assert texts == want and len(texts) == 24
     assert [row["sampling/staleness"] for row in figures] == [0, 1, 1]
     for one, other in zip(figures, stays, strict=True):

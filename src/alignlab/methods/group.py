@@ -257,7 +257,7 @@ def update(
             ratio_level=settings.ratio_level,
         )
         (counts * loss).backward()
-        if not counts:
+        if not counts:  # rows of another process, read so that its parts of the weights are together
             continue
         now_BT[place] = logprobs_BT.detach()
         sums = {name: float(value) * float(mask_BT.sum()) for name, value in metrics.items()}

@@ -251,7 +251,7 @@ def update(
             denominator=count,
         )
         (counts * settings.vf_coef * value_loss).backward()
-        if not counts:
+        if not counts:  # rows of another process, read so that its parts of the weights are together
             continue
         tokens = float(mask_BT.sum())
         sums = {name: float(value) * tokens for name, value in (policy_metrics | value_metrics).items()}

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import io
 import signal
-import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
 from typing import Any
 
 from ..errors import ConfigError, UserError
-from ..run import beside, elsewhere
+from ..run import elsewhere
 from ..text.streams import say
 from .executor import Executor, Work
 from .runner import executor_named
@@ -104,7 +103,6 @@ def in_turn(missing: Sequence[int], place: int, count: int) -> list[int]:
 
 def making(command: Callable[..., Any], values: Mapping[str, Any], loop: str, numbers: Sequence[int]) -> Made:
     """In a worker: chunks by these numbers, in this order, but those that the run has by then."""
-    threading.Thread(target=beside.end_with_parent, daemon=True).start()
     with elsewhere.as_far_as(loop):
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):  # it was said already
             found = elsewhere.reached(partial(command, **values))

@@ -170,6 +170,7 @@ def _child(work: Work, pipe: Connection, lent: Any) -> None:
     try:
         result = alone(work.target, work.arguments)
         if isinstance(result, Generator):
+            threading.Thread(target=beside.end_with_parent, daemon=True).start()
             for made in result:
                 said.tell("made", made)
             result = None

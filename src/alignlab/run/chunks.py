@@ -46,8 +46,8 @@ def in_chunks(
 
     if elsewhere.is_wanted(desc):
         raise elsewhere.Reached(made, is_kept)
-    missing = [number for number in range(count) if not is_kept(number)]
-    if missing and (others := elsewhere.others()):
+    others = elsewhere.others()
+    if others and (missing := [number for number in range(count) if not is_kept(number)]):
         with closing(others(desc, missing)) as coming:
             for number, theirs in run.track(coming, len(missing), desc=desc):
                 chunk(number, lambda _, theirs=theirs: theirs)

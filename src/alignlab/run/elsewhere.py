@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any
 
 Others = Callable[[str, Sequence[int]], Generator[tuple[int, Any], None, None]]
 """Given a loop's name and the numbers of its chunks that are missing: each of them with its number, as they
@@ -73,8 +73,4 @@ def reached(command: Callable[[], object]) -> Reached:
         command()
     except Reached as found:
         return found
-    return _never()
-
-
-def _never() -> NoReturn:
     raise RuntimeError(f"the command ended and had no loop {_loop!r}")

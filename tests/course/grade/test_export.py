@@ -190,12 +190,12 @@ ROWS = {
 def test_tests_of_otter_are_worth_what_was_earned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, cases = exported("otter", tmp_path), list[Any]()
 
-    def test_case(name: str, points: float) -> Any:
+    def case(name: str, points: float) -> Any:
         return lambda function: cases.append((points, function))
 
     for name in ("otter", "otter.test_files"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
-    monkeypatch.setattr(sys.modules["otter.test_files"], "test_case", test_case, raising=False)
+    monkeypatch.setattr(sys.modules["otter.test_files"], "test_case", case, raising=False)
     monkeypatch.setattr(sys.modules["__main__"], "found", {"rows": ROWS}, raising=False)
     assert {path.stem for path in (out / "tests").iterdir()} == set(asked(EX5))
     for row, said in ROWS.items():
