@@ -9,6 +9,7 @@ import concurrent.futures
 import http.client
 import json
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,20 @@ def test_many_at_once_get_what_each_gets_alone(running: Running, policy: Policy)
     assert [row["choices"][0]["message"]["content"] for _, row in found] == alone
 
 
-def test_a_stream_in_pieces_is_the_whole(running: Running) -> None:
+def test_a_stream_in_pieces_is_the_whole(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine waits for a reader to take each piece: on a machine with much else to do he lags behind."""
+    taken, tell, take = threading.Event(), Mailbox.tell, Mailbox.next
+
+    def tell_and_wait(self: Mailbox, pieces: list, over: bool) -> None:
+        taken.clear()
+        tell(self, pieces, over)
+        assert over or taken.wait(60)
+
+    async def taking(self: Mailbox) -> list:
+        pieces = await take(self)
+        taken.set()
+        return pieces
+
     asked = {
         "messages": [{"role": "user", "content": "hello"}],
         "n": 6,
@@ -102,6 +116,8 @@ def test_a_stream_in_pieces_is_the_whole(running: Running) -> None:
         "logprobs": True,
     }
     _, whole = running.post("/v1/chat/completions", {"model": "tiny", **asked})
+    monkeypatch.setattr(Mailbox, "tell", tell_and_wait)
+    monkeypatch.setattr(Mailbox, "next", taking)
     events = running.stream("/v1/chat/completions", asked)
     assert events[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
     assert events[-1]["choices"] == [] and events[-1]["usage"] == whole["usage"]
